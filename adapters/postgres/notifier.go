@@ -1,0 +1,48 @@
+package postgres
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/rlapp/rlapp/schema"
+)
+
+// Notifier wakes relays in other processes after a commit. NOTIFY inside the
+// write transaction would take a lock that all committers of the cluster share
+// (measured at 30 % of the throughput), so it is sent on its own, and many
+// commits share one.
+type Notifier struct {
+	pool    *pgxpool.Pool
+	logger  *slog.Logger
+	pending chan struct{}
+}
+
+// NewNotifier returns a notifier; Run sends what Notify asks for.
+func NewNotifier(pool *pgxpool.Pool, logger *slog.Logger) *Notifier {
+	return &Notifier{pool: pool, logger: logger, pending: make(chan struct{}, 1)}
+}
+
+// Notify asks for a wake-up. It never blocks and is safe for concurrent use.
+func (n *Notifier) Notify() {
+	select {
+	case n.pending <- struct{}{}:
+	default:
+	}
+}
+
+// Run sends wake-ups until ctx ends. One that fails is dropped: the relay's slow
+// poll finds the rows.
+func (n *Notifier) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-n.pending:
+		}
+		if _, err := n.pool.Exec(ctx, "SELECT pg_notify($1, '')", schema.OutboxChannel); err != nil && ctx.Err() == nil {
+			n.logger.WarnContext(ctx, "waking the relay failed; its poll will find the events", "error", err)
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	wmsql "github.com/ThreeDotsLabs/watermill-sql/v3/pkg/sql"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/rlapp/rlapp/schema"
+)
+
+// publishToOutbox writes the outbox rows through watermill-sql's publisher, in
+// the caller's transaction.
+func publishToOutbox(ctx context.Context, tx pgx.Tx, records []record) error {
+	publisher, err := wmsql.NewPublisher(txExecutor{ctx: ctx, tx: tx}, wmsql.PublisherConfig{SchemaAdapter: outboxSchema{}}, nil)
+	if err != nil {
+		return fmt.Errorf("make the outbox publisher: %w", err)
+	}
+	messages := make([]*message.Message, len(records))
+	for i, r := range records {
+		messages[i] = message.NewMessage(r.metadata.EventID, r.payload)
+		messages[i].Metadata = schema.Headers(r.name, r.metadata)
+	}
+	return publisher.Publish(schema.Topic, messages...)
+}
+
+// errWriteOnly is returned by the parts of watermill-sql's interfaces that
+// reading needs: the relay reads the outbox in its own way (adapters/outbox).
+var errWriteOnly = errors.New("the outbox schema adapter only writes; adapters/outbox reads")
+
+// outboxSchema tells watermill-sql how messages become rows of
+// waiting_room_outbox. Migrations own the table.
+type outboxSchema struct{}
+
+var _ wmsql.SchemaAdapter = outboxSchema{}
+
+// InsertQuery writes all messages with one statement whose text does not depend
+// on their number, so it stays prepared.
+func (outboxSchema) InsertQuery(_ string, messages message.Messages) (wmsql.Query, error) {
+	n := len(messages)
+	ids, queues, names := make([]string, n), make([]string, n), make([]string, n)
+	payloads, metadata := make([]string, n), make([]string, n)
+	for i, m := range messages {
+		encoded, err := json.Marshal(m.Metadata)
+		if err != nil {
+			return wmsql.Query{}, fmt.Errorf("encode headers of message %s: %w", m.UUID, err)
+		}
+		ids[i], queues[i], names[i] = m.UUID, m.Metadata[schema.HeaderAggregateID], m.Metadata[schema.HeaderEventName]
+		payloads[i], metadata[i] = string(m.Payload), string(encoded)
+	}
+	return wmsql.Query{
+		Query: `
+	INSERT INTO waiting_room_outbox (event_id, aggregate_id, event_name, payload, metadata)
+	SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[])`,
+		Args: []any{ids, queues, names, payloads, metadata},
+	}, nil
+}
+
+func (outboxSchema) SelectQuery(string, string, wmsql.OffsetsAdapter) wmsql.Query {
+	return wmsql.Query{}
+}
+
+func (outboxSchema) UnmarshalMessage(wmsql.Scanner) (wmsql.Row, error) {
+	return wmsql.Row{}, errWriteOnly
+}
+
+func (outboxSchema) SchemaInitializingQueries(string) []wmsql.Query { return nil }
+
+func (outboxSchema) SubscribeIsolationLevel() sql.IsolationLevel { return sql.LevelDefault }
+
+// txExecutor lets watermill-sql's publisher write through a pgx transaction. The
+// publisher calls ExecContext alone, and with a background context: the
+// transaction's own context takes its place.
+type txExecutor struct {
+	ctx context.Context //nolint:containedctx // lives as long as one transaction
+	tx  pgx.Tx
+}
+
+var _ wmsql.ContextExecutor = txExecutor{}
+
+func (e txExecutor) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
+	tag, err := e.tx.Exec(e.ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return driver.RowsAffected(tag.RowsAffected()), nil
+}
+
+func (e txExecutor) Exec(query string, args ...any) (sql.Result, error) {
+	return e.ExecContext(e.ctx, query, args...)
+}
+
+func (txExecutor) Query(string, ...any) (*sql.Rows, error) { return nil, errWriteOnly }
+
+func (txExecutor) QueryRow(string, ...any) *sql.Row { return nil }
+
+func (txExecutor) QueryContext(context.Context, string, ...any) (*sql.Rows, error) {
+	return nil, errWriteOnly
+}
+
+func (txExecutor) QueryRowContext(context.Context, string, ...any) *sql.Row { return nil }

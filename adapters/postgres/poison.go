@@ -1,0 +1,70 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/rlapp/rlapp/schema"
+)
+
+// poisonTimeout bounds the write of a poisoned message. It does not depend on the
+// message's context, which may be what ended.
+const poisonTimeout = 5 * time.Second
+
+// PoisonStore is the message.Publisher behind Watermill's poison middleware: it
+// keeps a message that a handler gave up, with the reason, and turns the event's
+// lag to FAILED. A message that comes twice for one handler is kept once.
+type PoisonStore struct{ pool *pgxpool.Pool }
+
+// NewPoisonStore returns a store over the pool.
+func NewPoisonStore(pool *pgxpool.Pool) *PoisonStore { return &PoisonStore{pool: pool} }
+
+var _ message.Publisher = (*PoisonStore)(nil)
+
+// Publish stores the messages. It fails when the database does; the middleware
+// then nacks the message and it comes again.
+func (p *PoisonStore) Publish(_ string, messages ...*message.Message) error {
+	ctx, cancel := context.WithTimeout(context.Background(), poisonTimeout)
+	defer cancel()
+	for _, m := range messages {
+		if err := p.store(ctx, m); err != nil {
+			return fmt.Errorf("store poisoned message %s: %w", m.UUID, err)
+		}
+	}
+	return nil
+}
+
+func (p *PoisonStore) store(ctx context.Context, m *message.Message) error {
+	metadata, err := json.Marshal(m.Metadata)
+	if err != nil {
+		return err
+	}
+	handler := m.Metadata.Get(middleware.PoisonedHandlerKey)
+	_, err = p.pool.Exec(ctx, `
+		INSERT INTO poison_messages (message_id, handler, topic, event_name, aggregate_id, reason, payload, metadata)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		ON CONFLICT (message_id, handler) DO UPDATE SET reason = EXCLUDED.reason, created_at = now()`,
+		m.UUID, handler, m.Metadata.Get(middleware.PoisonedTopicKey),
+		m.Metadata.Get(schema.HeaderEventName), m.Metadata.Get(schema.HeaderAggregateID),
+		m.Metadata.Get(middleware.ReasonForPoisonedKey), []byte(m.Payload), metadata)
+	if err != nil {
+		return err
+	}
+	eventID, err := uuid.Parse(m.UUID)
+	if err != nil {
+		return nil // not an event of ours, so there is no lag to mark
+	}
+	_, err = p.pool.Exec(ctx,
+		`UPDATE event_processing_lag SET status = 'FAILED', failed_in = $2 WHERE event_id = $1`, eventID, handler)
+	return err
+}
+
+// Close does nothing; the pool belongs to the caller.
+func (p *PoisonStore) Close() error { return nil }

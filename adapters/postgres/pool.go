@@ -1,0 +1,66 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/rlapp/rlapp/schema"
+)
+
+// PoolConfig says how to connect. The zero value is ready for use.
+type PoolConfig struct {
+	// MaxConnections bounds the pool. Default: pgxpool's, the larger of 4 and the number of CPUs.
+	MaxConnections int
+	// ApplicationName shows in pg_stat_activity. Default: "rlapp".
+	ApplicationName string
+	// ConnectTimeout bounds one attempt to connect. Default: 5 s.
+	ConnectTimeout time.Duration
+}
+
+// Open returns a pool for a connection string in URL or key=value form. It
+// connects lazily: a database that is away shows at the first query.
+func Open(ctx context.Context, connString string, config PoolConfig) (*pgxpool.Pool, error) {
+	c, err := pgxpool.ParseConfig(connString)
+	if err != nil {
+		return nil, fmt.Errorf("read the connection string: %w", err)
+	}
+	if config.MaxConnections > 0 {
+		c.MaxConns = int32(min(config.MaxConnections, 10_000)) //nolint:gosec // bounded on this line
+	}
+	if config.ApplicationName == "" {
+		config.ApplicationName = "rlapp"
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 5 * time.Second
+	}
+	c.ConnConfig.ConnectTimeout = config.ConnectTimeout
+	c.ConnConfig.RuntimeParams["application_name"] = config.ApplicationName
+	c.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	pool, err := pgxpool.NewWithConfig(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("open the connection pool: %w", err)
+	}
+	return pool, nil
+}
+
+// Migrate brings the database behind the pool to this build's schema.
+func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
+	return withDB(pool, func(db *sql.DB) error { return schema.Migrate(ctx, db) })
+}
+
+// CheckSchema returns *schema.NotMigratedError where the database lacks
+// migrations that this build needs.
+func CheckSchema(ctx context.Context, pool *pgxpool.Pool) error {
+	return withDB(pool, func(db *sql.DB) error { return schema.Check(ctx, db) })
+}
+
+func withDB(pool *pgxpool.Pool, do func(*sql.DB) error) error {
+	db := stdlib.OpenDBFromPool(pool)
+	defer func() { _ = db.Close() }()
+	return do(db)
+}

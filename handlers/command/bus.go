@@ -1,0 +1,79 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+
+	"github.com/rlapp/rlapp/waitingroom"
+)
+
+// Envelope is a command with what is known about its request. C is the command.
+type Envelope[C any] struct {
+	// Command is what is asked for.
+	Command C
+	// CorrelationID ties together everything that the request causes.
+	CorrelationID string
+	// Actor is who asks, "anonymous" where nobody said.
+	Actor string
+	// IdempotencyKey is the client's key for the request, if it gave one.
+	IdempotencyKey string
+}
+
+// Bus sends commands through a Watermill publisher and waits for their replies.
+// It is safe for concurrent use.
+type Bus struct{ publisher message.Publisher }
+
+// NewBus returns a bus. The publisher must deliver within the process and keep
+// message contexts, since the reply travels back through them.
+func NewBus(publisher message.Publisher) *Bus { return &Bus{publisher: publisher} }
+
+// CheckIn puts a patient into a queue; see waitingroom.Queue.CheckIn. It returns
+// *waitingroom.Error for a refusal, ctx's error when that ends first (the
+// command may still succeed then), and the event store's errors otherwise.
+func (b *Bus) CheckIn(ctx context.Context, e Envelope[waitingroom.CheckIn]) (waitingroom.Appended, error) {
+	return send(ctx, b, checkInTopic, e)
+}
+
+// reply is the answer to one command.
+type reply struct {
+	appended waitingroom.Appended
+	err      error
+}
+
+type replyKey struct{}
+
+func send[C any](ctx context.Context, b *Bus, topic string, e Envelope[C]) (waitingroom.Appended, error) {
+	payload, err := json.Marshal(e)
+	if err != nil {
+		return waitingroom.Appended{}, fmt.Errorf("encode command %s: %w", topic, err)
+	}
+	// One place, so that the handler never waits for a caller who has left.
+	replies := make(chan reply, 1)
+	msg := message.NewMessage(watermill.NewUUID(), payload)
+	msg.SetContext(context.WithValue(ctx, replyKey{}, replies))
+	middleware.SetCorrelationID(e.CorrelationID, msg)
+	if err := b.publisher.Publish(topic, msg); err != nil {
+		return waitingroom.Appended{}, fmt.Errorf("send command %s: %w", topic, err)
+	}
+	select {
+	case r := <-replies:
+		return r.appended, r.err
+	case <-ctx.Done():
+		return waitingroom.Appended{}, fmt.Errorf("wait for the reply to %s: %w", topic, ctx.Err())
+	}
+}
+
+// respond answers the sender of msg.
+func respond(msg *message.Message, r reply) {
+	if replies, ok := msg.Context().Value(replyKey{}).(chan reply); ok {
+		select {
+		case replies <- r:
+		default: // answered before
+		}
+	}
+}

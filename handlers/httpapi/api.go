@@ -1,0 +1,141 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rlapp/rlapp/handlers/command"
+	"github.com/rlapp/rlapp/readmodel"
+)
+
+// Config tunes the API. The zero value is ready for use.
+type Config struct {
+	// MaxBodyBytes bounds a request's body. Default: 65536.
+	MaxBodyBytes int64
+	// RequestTimeout bounds the work on one request. Default: 10 s.
+	RequestTimeout time.Duration
+	// Annotate puts the correlation id into a request's context for the logs.
+	// Default: leaves the context as it is.
+	Annotate func(ctx context.Context, correlationID string) context.Context
+	// Version is shown in the OpenAPI document. Default: "1.0.0".
+	Version string
+}
+
+func (c *Config) setDefaults() {
+	if c.MaxBodyBytes == 0 {
+		c.MaxBodyBytes = 64 << 10
+	}
+	if c.RequestTimeout == 0 {
+		c.RequestTimeout = 10 * time.Second
+	}
+	if c.Annotate == nil {
+		c.Annotate = func(ctx context.Context, _ string) context.Context { return ctx }
+	}
+	if c.Version == "" {
+		c.Version = "1.0.0"
+	}
+}
+
+// api holds what the routes work with.
+type api struct {
+	commands *command.Bus
+	views    *readmodel.Store
+	rebuilds *readmodel.Rebuilder
+	logger   *slog.Logger
+	config   Config
+}
+
+// New returns the handler of the whole API: its routes, the operations of
+// NewOperations, the OpenAPI document and its page. It is safe for concurrent use.
+func New(
+	commands *command.Bus, views *readmodel.Store, rebuilds *readmodel.Rebuilder, operations *Operations,
+	logger *slog.Logger, registerer prometheus.Registerer, config Config,
+) (http.Handler, error) {
+	config.setDefaults()
+	if config.MaxBodyBytes < 0 || config.RequestTimeout < 0 {
+		return nil, errors.New("httpapi: MaxBodyBytes and RequestTimeout must be positive")
+	}
+	observe, err := observeRequests(registerer)
+	if err != nil {
+		return nil, fmt.Errorf("httpapi: %w", err)
+	}
+	a := &api{commands: commands, views: views, rebuilds: rebuilds, logger: logger, config: config}
+
+	router := chi.NewRouter()
+	router.Use(observe, a.correlate, a.recoverPanic, a.guard)
+	router.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, newProblem(r.Context(), http.StatusNotFound, codeNotFound, "there is no such route; see /docs"))
+	})
+	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, newProblem(r.Context(), http.StatusMethodNotAllowed, codeMethod, "the route takes another method; see /docs"))
+	})
+	operations.mount(router)
+
+	document := humachi.New(router, a.document())
+	a.routes(document)
+	router.Get("/docs", docsPage(document.OpenAPI()))
+	return router, nil
+}
+
+func (a *api) document() huma.Config {
+	c := huma.DefaultConfig("RLAPP waiting room", a.config.Version)
+	c.Info.Description = "Event-driven backend of clinic waiting rooms."
+	c.DocsPath = ""        // our own page needs nothing from another host
+	c.CreateHooks = nil    // no $schema fields in answers
+	c.SchemasPath = ""     // the document has them all
+	c.Formats = jsonFormat // JSON only
+	c.DefaultFormat = "application/json"
+	return c
+}
+
+var jsonFormat = map[string]huma.Format{
+	"application/json": huma.DefaultJSONFormat,
+	"json":             huma.DefaultJSONFormat,
+}
+
+// routes lists every operation of the API.
+func (a *api) routes(h huma.API) {
+	a.checkInRoutes(h)
+	a.monitorRoutes(h)
+	a.queueRoutes(h)
+	a.eventRoutes(h)
+	a.outboxRoutes(h)
+	a.lagRoutes(h)
+	a.projectionRoutes(h)
+}
+
+// recoverPanic turns a panic of a route into a 500 without its details.
+func (a *api) recoverPanic(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			reason := recover()
+			if reason == nil {
+				return
+			}
+			if reason == http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
+				panic(reason)
+			}
+			err := a.fail(r.Context(), fmt.Errorf("panic in a route: %v", reason))
+			writeProblem(w, problemOf(r.Context(), err))
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+func operation(id, method, path, tag, summary, description string, errs ...int) huma.Operation {
+	return huma.Operation{
+		OperationID: id, Method: method, Path: path, Tags: []string{tag}, Summary: summary, Description: description,
+		Errors: append(errs, http.StatusServiceUnavailable, http.StatusInternalServerError),
+		// The guard has bounded the body already; huma counts one byte more as too many.
+		MaxBodyBytes: -1,
+	}
+}

@@ -1,0 +1,108 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/rlapp/rlapp/readmodel"
+)
+
+// monitor is one queue at a glance.
+type monitor struct {
+	QueueID                string         `json:"queueId"`
+	QueueName              string         `json:"queueName"`
+	MaxCapacity            int            `json:"maxCapacity"`
+	TotalPatientsWaiting   int            `json:"totalPatientsWaiting" doc:"Patients in the line, not yet in a consultation."`
+	HighPriorityCount      int            `json:"highPriorityCount" doc:"High and Urgent."`
+	NormalPriorityCount    int            `json:"normalPriorityCount"`
+	LowPriorityCount       int            `json:"lowPriorityCount"`
+	LastPatientCheckedInAt *time.Time     `json:"lastPatientCheckedInAt"`
+	AverageWaitTimeMinutes float64        `json:"averageWaitTimeMinutes" doc:"How long those in the line have waited so far."`
+	UtilizationPercentage  float64        `json:"utilizationPercentage" doc:"Patients in the line against the capacity."`
+	PriorityDistribution   map[string]int `json:"priorityDistribution"`
+	IsHighLoad             bool           `json:"isHighLoad" doc:"At 80 % of the capacity or more."`
+	IsEmpty                bool           `json:"isEmpty"`
+	ProjectedAt            time.Time      `json:"projectedAt" doc:"When the view last changed."`
+}
+
+// highLoadPercentage is the utilisation from which a queue counts as under high load.
+const highLoadPercentage = 80
+
+func toMonitor(q readmodel.QueueMonitor) monitor {
+	utilization := 100 * float64(q.TotalPatientsWaiting) / float64(max(1, q.MaxCapacity))
+	return monitor{
+		QueueID:                q.QueueID,
+		QueueName:              q.QueueName,
+		MaxCapacity:            q.MaxCapacity,
+		TotalPatientsWaiting:   q.TotalPatientsWaiting,
+		HighPriorityCount:      q.HighPriorityCount + q.UrgentPriorityCount,
+		NormalPriorityCount:    q.NormalPriorityCount,
+		LowPriorityCount:       q.LowPriorityCount,
+		LastPatientCheckedInAt: q.LastPatientCheckedInAt,
+		AverageWaitTimeMinutes: round2(q.AverageWait.Minutes()),
+		UtilizationPercentage:  round2(utilization),
+		PriorityDistribution: map[string]int{
+			"Urgent": q.UrgentPriorityCount, "High": q.HighPriorityCount, "Medium": q.NormalPriorityCount, "Low": q.LowPriorityCount,
+		},
+		IsHighLoad:  utilization >= highLoadPercentage,
+		IsEmpty:     q.TotalPatientsWaiting == 0,
+		ProjectedAt: q.ProjectedAt,
+	}
+}
+
+type monitorsRequest struct {
+	After string `query:"after" maxLength:"128" doc:"Return the queues behind this id; next of the answer before."`
+	Limit int    `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"Most queues to return."`
+}
+
+type monitorsResponse struct {
+	Body struct {
+		Queues               []monitor `json:"queues" nullable:"false"`
+		TotalPatientsWaiting int       `json:"totalPatientsWaiting" doc:"Sum over the queues of this answer."`
+		Next                 string    `json:"next,omitempty" doc:"Where the next page starts; absent on the last."`
+	}
+}
+
+func (a *api) monitorRoutes(h huma.API) {
+	huma.Register(h, operation("monitor-all", http.MethodGet, "/api/waiting-room/monitor", "Waiting room",
+		"All queues at a glance", "Reads the view of the projection `monitor`, in the order of the queues' ids.",
+		http.StatusUnprocessableEntity), a.monitors)
+	huma.Register(h, operation("monitor", http.MethodGet, "/api/v1/waiting-room/{queueId}/monitor", "Waiting room",
+		"One queue at a glance", "Reads the view of the projection `monitor`.",
+		http.StatusNotFound, http.StatusUnprocessableEntity), a.monitor)
+}
+
+func (a *api) monitors(ctx context.Context, r *monitorsRequest) (*monitorsResponse, error) {
+	queues, err := a.views.QueueMonitors(ctx, r.After, r.Limit)
+	if err != nil {
+		return nil, a.fail(ctx, err)
+	}
+	response := &monitorsResponse{}
+	response.Body.Queues = []monitor{}
+	for _, q := range queues {
+		response.Body.Queues = append(response.Body.Queues, toMonitor(q))
+		response.Body.TotalPatientsWaiting += q.TotalPatientsWaiting
+	}
+	if len(queues) == r.Limit {
+		response.Body.Next = queues[len(queues)-1].QueueID
+	}
+	return response, nil
+}
+
+// queueRequest names a queue in the path.
+type queueRequest struct {
+	QueueID string `path:"queueId" minLength:"1" maxLength:"128" doc:"The queue." example:"queue-1"`
+}
+
+type monitorResponse struct{ Body monitor }
+
+func (a *api) monitor(ctx context.Context, r *queueRequest) (*monitorResponse, error) {
+	queue, err := a.views.QueueMonitor(ctx, r.QueueID)
+	if err != nil {
+		return nil, a.fail(ctx, err)
+	}
+	return &monitorResponse{Body: toMonitor(queue)}, nil
+}

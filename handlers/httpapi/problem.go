@@ -1,0 +1,173 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/rlapp/rlapp/readmodel"
+	"github.com/rlapp/rlapp/waitingroom"
+)
+
+// Problem is the body of every error answer: RFC 9457 problem details with a
+// code to branch on and the request's correlation id.
+type Problem struct {
+	Title         string         `json:"title" doc:"Short name of the HTTP status." example:"Unprocessable Entity"`
+	Status        int            `json:"status" doc:"HTTP status." example:"422"`
+	Detail        string         `json:"detail" doc:"What is wrong, and what to do next." example:"the request breaks the rules of its fields"`
+	Code          string         `json:"code" doc:"Stable name of the kind of problem." example:"invalid_fields"`
+	CorrelationID string         `json:"correlationId,omitempty" doc:"Identifies the request in the logs."`
+	Errors        []FieldProblem `json:"errors,omitempty" doc:"Each offending field."`
+}
+
+// FieldProblem says what is wrong with one field of a request.
+type FieldProblem struct {
+	Field    string `json:"field" doc:"The field's name." example:"priority"`
+	Location string `json:"location" doc:"Where it stands in the request." example:"body.priority"`
+	Message  string `json:"message" doc:"Which rule it breaks." example:"must be one of Low, Medium, High, Urgent"`
+}
+
+// Error implements error.
+func (p *Problem) Error() string { return p.Detail }
+
+// GetStatus implements huma.StatusError.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType implements huma.ContentTypeFilter.
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+// GetHeaders implements huma.HeadersError: a client that may come back is told when.
+func (p *Problem) GetHeaders() http.Header {
+	if p.Status == http.StatusServiceUnavailable {
+		return http.Header{"Retry-After": {retryAfterSeconds}}
+	}
+	return nil
+}
+
+// retryAfterSeconds is how long a client should leave a service alone that is away.
+const retryAfterSeconds = "2"
+
+// The codes of problems that are no refusal of the domain.
+const (
+	codeMalformed       = "malformed_request"
+	codeTooLarge        = "body_too_large"
+	codeContentType     = "unsupported_content_type"
+	codeNotFound        = "not_found"
+	codeMethod          = "method_not_allowed"
+	codeRebuildRunning  = "rebuild_running"
+	codeUnavailable     = "service_unavailable"
+	codeInternal        = "internal_error"
+	detailInvalidFields = "the request breaks the rules of its fields"
+)
+
+func newProblem(ctx context.Context, status int, code, detail string) *Problem {
+	return &Problem{
+		Title: http.StatusText(status), Status: status, Detail: detail, Code: code, CorrelationID: correlationID(ctx),
+	}
+}
+
+// refusalStatus is the HTTP status of each refusal of the domain.
+var refusalStatus = map[waitingroom.Code]int{
+	waitingroom.CodeInvalid:          http.StatusUnprocessableEntity,
+	waitingroom.CodeQueueFull:        http.StatusConflict,
+	waitingroom.CodeAlreadyCheckedIn: http.StatusConflict,
+	waitingroom.CodeConflict:         http.StatusConflict,
+	waitingroom.CodeQueueNotFound:    http.StatusNotFound,
+}
+
+// problemOf is where every error of the inner layers becomes an HTTP answer.
+func problemOf(ctx context.Context, err error) *Problem {
+	var (
+		problem  *Problem
+		refusal  *waitingroom.Error
+		notFound *readmodel.NotFoundError
+		running  *readmodel.RebuildRunningError
+	)
+	switch {
+	case errors.As(err, &problem):
+		return problem
+	case errors.As(err, &refusal):
+		p := newProblem(ctx, refusalStatus[refusal.Code], string(refusal.Code), refusal.Message)
+		for _, f := range refusal.Fields {
+			p.Errors = append(p.Errors, FieldProblem{Field: f.Field, Location: "body." + f.Field, Message: f.Message})
+		}
+		return p
+	case errors.As(err, &notFound):
+		return newProblem(ctx, http.StatusNotFound, codeNotFound, notFound.Error())
+	case errors.As(err, &running):
+		return newProblem(ctx, http.StatusConflict, codeRebuildRunning, running.Error())
+	case readmodel.Unavailable(err):
+		return newProblem(ctx, http.StatusServiceUnavailable, codeUnavailable,
+			"the database is away or overloaded; send the request again in a moment")
+	default:
+		return newProblem(ctx, http.StatusInternalServerError, codeInternal,
+			"something went wrong here; it is logged under the correlation id")
+	}
+}
+
+// fail logs an error that is ours, and returns the answer to it.
+func (a *api) fail(ctx context.Context, err error) error {
+	p := problemOf(ctx, err)
+	if p.Status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
+		a.logger.ErrorContext(ctx, "a request failed", "Component", "API", "status", p.Status, "CorrelationId", p.CorrelationID, "error", err)
+	}
+	return p
+}
+
+func init() {
+	// huma's own hook for the form of its validation errors; it has no other.
+	huma.NewErrorWithContext = func(hctx huma.Context, status int, message string, errs ...error) huma.StatusError {
+		return validationProblem(hctx.Context(), status, message, errs)
+	}
+}
+
+// validationProblem turns huma's findings into a problem. Values are not
+// repeated: they may be a patient's.
+func validationProblem(ctx context.Context, status int, message string, errs []error) *Problem {
+	p := newProblem(ctx, status, codeMalformed, message)
+	switch status {
+	case http.StatusUnprocessableEntity:
+		p.Code, p.Detail = string(waitingroom.CodeInvalid), detailInvalidFields
+	case http.StatusBadRequest:
+		p.Detail = "the request cannot be read"
+	case http.StatusRequestEntityTooLarge:
+		p.Code = codeTooLarge
+	case http.StatusUnsupportedMediaType:
+		p.Code = codeContentType
+	case http.StatusInternalServerError:
+		return newProblem(ctx, status, codeInternal, "something went wrong here; it is logged under the correlation id")
+	}
+	for _, err := range errs {
+		var detail huma.ErrorDetailer
+		if errors.As(err, &detail) {
+			p.Errors = append(p.Errors, fieldProblem(detail.ErrorDetail()))
+		}
+	}
+	return p
+}
+
+const (
+	missingPrefix = "expected required property "
+	missingSuffix = " to be present"
+)
+
+func fieldProblem(d *huma.ErrorDetail) FieldProblem {
+	location, message := d.Location, d.Message
+	if name, ok := strings.CutPrefix(message, missingPrefix); ok {
+		location, message = location+"."+strings.TrimSuffix(name, missingSuffix), "is required"
+	}
+	return FieldProblem{Field: location[strings.LastIndexByte(location, '.')+1:], Location: location, Message: message}
+}
+
+// fieldError refuses a parameter that huma's schema cannot describe.
+func fieldError(ctx context.Context, location, format string, args ...any) *Problem {
+	p := newProblem(ctx, http.StatusUnprocessableEntity, string(waitingroom.CodeInvalid), detailInvalidFields)
+	p.Errors = []FieldProblem{{
+		Field: location[strings.LastIndexByte(location, '.')+1:], Location: location, Message: fmt.Sprintf(format, args...),
+	}}
+	return p
+}

@@ -1,0 +1,130 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/rlapp/rlapp/readmodel"
+)
+
+// checkpoint says how far a projection has come.
+type checkpoint struct {
+	ProjectionID    string     `json:"projectionId"`
+	Status          string     `json:"status" enum:"UpToDate,CatchingUp,Stale,Rebuilding" doc:"Stale: behind, and no progress for five minutes."`
+	LastPosition    int64      `json:"lastPosition" doc:"Global position of the last applied event."`
+	LastEventID     *string    `json:"lastEventId"`
+	LastEventName   *string    `json:"lastEventName"`
+	EventsProcessed int64      `json:"eventsProcessed"`
+	EventsBehind    int64      `json:"eventsBehind" doc:"Stored events that it has not applied."`
+	RebuiltAt       *time.Time `json:"rebuiltAt"`
+	UpdatedAt       *time.Time `json:"updatedAt"`
+}
+
+// staleAfter is the alert ProjectionCheckpointStale's limit.
+const staleAfter = 5 * time.Minute
+
+func (a *api) toCheckpoint(c readmodel.Checkpoint) checkpoint {
+	status := "UpToDate"
+	switch {
+	case a.rebuilds.Running(c.ProjectionID):
+		status = "Rebuilding"
+	case c.Behind > 0 && c.Age > staleAfter:
+		status = "Stale"
+	case c.Behind > 0:
+		status = "CatchingUp"
+	}
+	return checkpoint{
+		ProjectionID: c.ProjectionID, Status: status, LastPosition: c.LastPosition, LastEventID: c.LastEventID,
+		LastEventName: c.LastEventName, EventsProcessed: c.EventsProcessed, EventsBehind: c.Behind,
+		RebuiltAt: c.RebuiltAt, UpdatedAt: c.UpdatedAt,
+	}
+}
+
+type projectionsHealthResponse struct {
+	Body struct {
+		Status      string       `json:"status" enum:"Healthy,Degraded" doc:"Degraded: a projection is stale."`
+		Projections []checkpoint `json:"projections" nullable:"false"`
+	}
+}
+
+type checkpointRequest struct {
+	ProjectionID string `path:"projectionId" minLength:"1" maxLength:"64" doc:"The projection." example:"monitor"`
+}
+
+type checkpointResponse struct{ Body checkpoint }
+
+type rebuildRequest struct {
+	ProjectionID string `query:"projectionId" maxLength:"64" doc:"One projection; all unless given." example:"monitor"`
+}
+
+type rebuildResponse struct {
+	Body struct {
+		Success       bool     `json:"success"`
+		Message       string   `json:"message"`
+		CorrelationID string   `json:"correlationId"`
+		Projections   []string `json:"projections" nullable:"false" doc:"Those whose rebuild has started."`
+	}
+}
+
+func (a *api) projectionRoutes(h huma.API) {
+	huma.Register(h, operation("projections-health", http.MethodGet, "/api/projections/health", "Operations",
+		"How far the projections have come", "One entry a projection."), a.projectionsHealth)
+	huma.Register(h, operation("projection-checkpoint", http.MethodGet, "/api/projections/{projectionId}/checkpoint", "Operations",
+		"How far one projection has come", "", http.StatusNotFound, http.StatusUnprocessableEntity), a.checkpoint)
+
+	rebuild := operation("projections-rebuild", http.MethodPost, "/api/projections/rebuild", "Operations",
+		"Rebuild read models from the event store",
+		"Works in the background; readers see the old rows until the new ones are complete. Follow it at /api/projections/health.",
+		http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity)
+	rebuild.DefaultStatus = http.StatusAccepted
+	huma.Register(h, rebuild, a.rebuild)
+}
+
+func (a *api) projectionsHealth(ctx context.Context, _ *struct{}) (*projectionsHealthResponse, error) {
+	checkpoints, err := a.views.Checkpoints(ctx)
+	if err != nil {
+		return nil, a.fail(ctx, err)
+	}
+	response := &projectionsHealthResponse{}
+	response.Body.Status = "Healthy"
+	for _, c := range checkpoints {
+		shown := a.toCheckpoint(c)
+		if shown.Status == "Stale" {
+			response.Body.Status = "Degraded"
+		}
+		response.Body.Projections = append(response.Body.Projections, shown)
+	}
+	return response, nil
+}
+
+func (a *api) checkpoint(ctx context.Context, r *checkpointRequest) (*checkpointResponse, error) {
+	c, err := a.views.CheckpointOf(ctx, r.ProjectionID)
+	if err != nil {
+		return nil, a.fail(ctx, err)
+	}
+	return &checkpointResponse{Body: a.toCheckpoint(c)}, nil
+}
+
+func (a *api) rebuild(ctx context.Context, r *rebuildRequest) (*rebuildResponse, error) {
+	projections := readmodel.Projections()
+	if r.ProjectionID != "" {
+		p, known := readmodel.ProjectionByID(r.ProjectionID)
+		if !known {
+			return nil, a.fail(ctx, &readmodel.NotFoundError{Kind: "projection", ID: r.ProjectionID})
+		}
+		projections = []readmodel.Projection{p}
+	}
+	if err := a.rebuilds.Start(projections...); err != nil {
+		return nil, a.fail(ctx, err)
+	}
+	response := &rebuildResponse{}
+	response.Body.Success, response.Body.Message = true, "rebuild started; follow it at /api/projections/health"
+	response.Body.CorrelationID = correlationID(ctx)
+	for _, p := range projections {
+		response.Body.Projections = append(response.Body.Projections, p.ID)
+	}
+	return response, nil
+}

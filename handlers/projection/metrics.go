@@ -1,0 +1,110 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rlapp/rlapp/readmodel"
+	"github.com/rlapp/rlapp/schema"
+)
+
+// metrics are the numbers of the projections.
+type metrics struct {
+	lagMs             *prometheus.GaugeVec
+	lagSeconds        *prometheus.HistogramVec
+	processingSeconds *prometheus.HistogramVec
+	failuresTotal     *prometheus.CounterVec
+}
+
+func newMetrics(store *readmodel.Store, registerer prometheus.Registerer) (*metrics, error) {
+	buckets := prometheus.ExponentialBuckets(0.001, 2, 17) // 1 ms to 65 s
+	labels := []string{"event_name", "projection"}
+	m := &metrics{
+		lagMs: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "event_processing_lag_ms",
+			Help: "Time from the creation of the last projected event until its read model showed it, in milliseconds.",
+		}, labels),
+		lagSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "event_processing_lag_seconds", Buckets: buckets,
+			Help: "Time from an event's creation until a read model showed it.",
+		}, labels),
+		processingSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "projection_processing_duration_seconds", Buckets: buckets,
+			Help: "Time from an event's publication until a read model showed it.",
+		}, labels),
+		failuresTotal: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "event_processing_failures_total",
+			Help: "Events that a handler failed on after its retries.",
+		}, []string{"event_name", "handler"}),
+	}
+	if registerer == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.lagMs, m.lagSeconds, m.processingSeconds, &checkpoints{store: store}} {
+		if err := registerer.Register(c); err != nil {
+			return nil, fmt.Errorf("register the projections' metrics: %w", err)
+		}
+	}
+	// Relay and projections share the failure counter when they share a process.
+	if err := registerer.Register(m.failuresTotal); err != nil {
+		var already prometheus.AlreadyRegisteredError
+		if !errors.As(err, &already) {
+			return nil, fmt.Errorf("register the projections' metrics: %w", err)
+		}
+		m.failuresTotal = already.ExistingCollector.(*prometheus.CounterVec)
+	}
+	return m, nil
+}
+
+func (m *metrics) processed(projection string, e schema.Recorded, now time.Time) {
+	name := e.Event.EventName()
+	lag := max(0, now.Sub(e.Metadata.OccurredAt).Seconds())
+	m.lagMs.WithLabelValues(name, projection).Set(lag * 1000)
+	m.lagSeconds.WithLabelValues(name, projection).Observe(lag)
+	m.processingSeconds.WithLabelValues(name, projection).Observe(max(0, now.Sub(e.PublishedAt).Seconds()))
+}
+
+func (m *metrics) failed(eventName, handler string) {
+	if schema.CurrentVersion(eventName) == 0 {
+		eventName = "unknown" // a header from outside must not make label values
+	}
+	m.failuresTotal.WithLabelValues(eventName, handler).Inc()
+}
+
+// checkpoints reads the projections' checkpoints when they are scraped.
+type checkpoints struct{ store *readmodel.Store }
+
+// scrapeTimeout bounds the query of one scrape; past it the gauges are missing.
+const scrapeTimeout = 2 * time.Second
+
+var (
+	checkpointAge = prometheus.NewDesc("projection_checkpoint_age_seconds",
+		"0 for a projection that has caught up; else the time since its checkpoint moved.", []string{"projection"}, nil)
+	checkpointPosition = prometheus.NewDesc("projection_checkpoint_position",
+		"Global position of the last event that the projection applied.", []string{"projection"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (*checkpoints) Describe(ch chan<- *prometheus.Desc) {
+	ch <- checkpointAge
+	ch <- checkpointPosition
+}
+
+// Collect implements prometheus.Collector.
+func (c *checkpoints) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	all, err := c.store.Checkpoints(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(checkpointAge, err)
+		return
+	}
+	for _, p := range all {
+		ch <- prometheus.MustNewConstMetric(checkpointAge, prometheus.GaugeValue, p.Age.Seconds(), p.ProjectionID)
+		ch <- prometheus.MustNewConstMetric(checkpointPosition, prometheus.GaugeValue, float64(p.LastPosition), p.ProjectionID)
+	}
+}

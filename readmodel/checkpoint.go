@@ -1,0 +1,95 @@
+package readmodel
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/rlapp/rlapp/schema"
+)
+
+// queueCheckpoint moves the projection's checkpoint on.
+func queueCheckpoint(batch *pgx.Batch, p Projection, last schema.Recorded, events int) {
+	batch.Queue(`
+		INSERT INTO projection_checkpoints AS c (projection_id, last_event_id, last_event_name, last_position, events_processed, updated_at)
+		VALUES ($1, $2::uuid, $3, coalesce((SELECT position FROM waiting_room_events WHERE event_id = $2::uuid), 0), $4, now())
+		ON CONFLICT (projection_id) DO UPDATE
+		SET last_event_id = EXCLUDED.last_event_id, last_event_name = EXCLUDED.last_event_name,
+		    last_position = greatest(c.last_position, EXCLUDED.last_position),
+		    events_processed = c.events_processed + EXCLUDED.events_processed, updated_at = now()`,
+		p.ID, last.Metadata.EventID, last.Event.EventName(), events)
+}
+
+// Checkpoint says how far a projection has come.
+type Checkpoint struct {
+	ProjectionID    string
+	LastEventID     *string
+	LastEventName   *string
+	LastPosition    int64
+	EventsProcessed int64
+	RebuiltAt       *time.Time
+	UpdatedAt       *time.Time
+	// Behind is the number of stored events that the projection has not applied.
+	Behind int64
+	// Age is 0 for a projection that has caught up; else how long ago its
+	// checkpoint moved, or, where it never did, how old the first event is.
+	Age time.Duration
+}
+
+// Checkpoints returns one checkpoint a projection, in the order of Projections,
+// also for those that have not seen an event.
+func (s *Store) Checkpoints(ctx context.Context) ([]Checkpoint, error) {
+	ids := make([]string, 0, len(Projections()))
+	for _, p := range Projections() {
+		ids = append(ids, p.ID)
+	}
+	rows, err := s.pool.Query(ctx, `
+		WITH store AS (SELECT coalesce(max(position), 0) AS head FROM waiting_room_events)
+		SELECT p.id, c.last_event_id::text, c.last_event_name, coalesce(c.last_position, 0), coalesce(c.events_processed, 0),
+		       c.rebuilt_at, c.updated_at, behind.count,
+		       CASE WHEN behind.count = 0 THEN 0
+		            ELSE extract(epoch FROM now() - greatest(c.updated_at, behind.oldest)) END::float8
+		FROM unnest($1::text[]) WITH ORDINALITY AS p (id, ordinal)
+		CROSS JOIN store
+		LEFT JOIN projection_checkpoints c ON c.projection_id = p.id
+		CROSS JOIN LATERAL (
+			SELECT count(*) AS count, min(e.created_at) AS oldest FROM waiting_room_events e
+			WHERE e.position > coalesce(c.last_position, 0) AND e.position <= store.head
+		) AS behind
+		ORDER BY p.ordinal`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read the checkpoints: %w", err)
+	}
+	checkpoints, err := pgx.CollectRows(rows, scanCheckpoint)
+	if err != nil {
+		return nil, fmt.Errorf("read the checkpoints: %w", err)
+	}
+	return checkpoints, nil
+}
+
+// CheckpointOf returns the checkpoint of one projection, or *NotFoundError.
+func (s *Store) CheckpointOf(ctx context.Context, projectionID string) (Checkpoint, error) {
+	checkpoints, err := s.Checkpoints(ctx)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	for _, c := range checkpoints {
+		if c.ProjectionID == projectionID {
+			return c, nil
+		}
+	}
+	return Checkpoint{}, &NotFoundError{Kind: "projection", ID: projectionID}
+}
+
+func scanCheckpoint(row pgx.CollectableRow) (Checkpoint, error) {
+	var (
+		c       Checkpoint
+		seconds float64
+	)
+	err := row.Scan(&c.ProjectionID, &c.LastEventID, &c.LastEventName, &c.LastPosition, &c.EventsProcessed,
+		&c.RebuiltAt, &c.UpdatedAt, &c.Behind, &seconds)
+	c.Age = time.Duration(max(0, seconds) * float64(time.Second))
+	return c, err
+}

@@ -1,0 +1,96 @@
+package readmodel
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// RebuildRunningError is returned when a projection is being rebuilt already.
+type RebuildRunningError struct{ ProjectionID string }
+
+func (e *RebuildRunningError) Error() string {
+	return fmt.Sprintf("projection %q is being rebuilt; wait until that has ended", e.ProjectionID)
+}
+
+// Rebuilder runs rebuilds in the background, one a projection. It is safe for
+// concurrent use.
+type Rebuilder struct {
+	store  *Store
+	logger *slog.Logger
+
+	ctx    context.Context //nolint:containedctx // the life of the background work, ended by Close
+	cancel context.CancelFunc
+	group  sync.WaitGroup
+
+	mu      sync.Mutex
+	running map[string]bool
+}
+
+// NewRebuilder returns a rebuilder; Close it to end what it runs.
+func NewRebuilder(store *Store, logger *slog.Logger) *Rebuilder {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Rebuilder{store: store, logger: logger, ctx: ctx, cancel: cancel, running: map[string]bool{}}
+}
+
+// Start begins the rebuilds, or returns *RebuildRunningError and begins none.
+func (r *Rebuilder) Start(projections ...Projection) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.ctx.Err(); err != nil {
+		return fmt.Errorf("the process is stopping: %w", err)
+	}
+	for _, p := range projections {
+		if r.running[p.ID] {
+			return &RebuildRunningError{ProjectionID: p.ID}
+		}
+	}
+	for _, p := range projections {
+		r.running[p.ID] = true
+		r.group.Add(1)
+		go r.rebuild(p)
+	}
+	return nil
+}
+
+// Running reports whether this process is rebuilding a projection.
+func (r *Rebuilder) Running(projectionID string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.running[projectionID]
+}
+
+// Close breaks off what runs, which changes nothing, and waits for its end.
+func (r *Rebuilder) Close() {
+	r.mu.Lock()
+	r.cancel()
+	r.mu.Unlock()
+	r.group.Wait()
+}
+
+func (r *Rebuilder) rebuild(p Projection) {
+	defer r.group.Done()
+	defer func() {
+		r.mu.Lock()
+		delete(r.running, p.ID)
+		r.mu.Unlock()
+	}()
+	start := time.Now()
+	logger := r.logger.With("Component", "ProjectionWorker", "projection", p.ID)
+	logger.InfoContext(r.ctx, "rebuild started")
+	reported := start
+	events, err := r.store.Rebuild(r.ctx, p, func(events int64) {
+		if time.Since(reported) > 5*time.Second {
+			reported = time.Now()
+			logger.InfoContext(r.ctx, "rebuild goes on", "events", events)
+		}
+	})
+	took := float64(time.Since(start).Microseconds()) / 1000
+	if err != nil {
+		logger.ErrorContext(r.ctx, "rebuild failed; the read model is as it was", "EventType", "ProjectionError", "ProcessingDurationMs", took, "error", err)
+		return
+	}
+	logger.InfoContext(r.ctx, "rebuild done", "events", events, "ProcessingDurationMs", took)
+}

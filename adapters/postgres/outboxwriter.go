@@ -18,7 +18,7 @@ import (
 // publishToOutbox writes the outbox rows through watermill-sql's publisher, in
 // the caller's transaction.
 func publishToOutbox(ctx context.Context, tx pgx.Tx, records []record) error {
-	publisher, err := wmsql.NewPublisher(txExecutor{ctx: ctx, tx: tx}, wmsql.PublisherConfig{SchemaAdapter: outboxSchema{}}, nil)
+	publisher, err := wmsql.NewPublisher(txExecutor{ctx: ctx, tx: tx}, wmsql.PublisherConfig{SchemaAdapter: OutboxSchema{}}, nil)
 	if err != nil {
 		return fmt.Errorf("make the outbox publisher: %w", err)
 	}
@@ -34,15 +34,15 @@ func publishToOutbox(ctx context.Context, tx pgx.Tx, records []record) error {
 // reading needs: the relay reads the outbox in its own way (adapters/outbox).
 var errWriteOnly = errors.New("the outbox schema adapter only writes; adapters/outbox reads")
 
-// outboxSchema tells watermill-sql how messages become rows of
+// OutboxSchema tells watermill-sql how messages become rows of
 // waiting_room_outbox. Migrations own the table.
-type outboxSchema struct{}
+type OutboxSchema struct{}
 
-var _ wmsql.SchemaAdapter = outboxSchema{}
+var _ wmsql.SchemaAdapter = OutboxSchema{}
 
 // InsertQuery writes all messages with one statement whose text does not depend
 // on their number, so it stays prepared.
-func (outboxSchema) InsertQuery(_ string, messages message.Messages) (wmsql.Query, error) {
+func (OutboxSchema) InsertQuery(_ string, messages message.Messages) (wmsql.Query, error) {
 	n := len(messages)
 	ids, queues, names := make([]string, n), make([]string, n), make([]string, n)
 	payloads, metadata := make([]string, n), make([]string, n)
@@ -62,17 +62,17 @@ func (outboxSchema) InsertQuery(_ string, messages message.Messages) (wmsql.Quer
 	}, nil
 }
 
-func (outboxSchema) SelectQuery(string, string, wmsql.OffsetsAdapter) wmsql.Query {
+func (OutboxSchema) SelectQuery(string, string, wmsql.OffsetsAdapter) wmsql.Query {
 	return wmsql.Query{}
 }
 
-func (outboxSchema) UnmarshalMessage(wmsql.Scanner) (wmsql.Row, error) {
+func (OutboxSchema) UnmarshalMessage(wmsql.Scanner) (wmsql.Row, error) {
 	return wmsql.Row{}, errWriteOnly
 }
 
-func (outboxSchema) SchemaInitializingQueries(string) []wmsql.Query { return nil }
+func (OutboxSchema) SchemaInitializingQueries(string) []wmsql.Query { return nil }
 
-func (outboxSchema) SubscribeIsolationLevel() sql.IsolationLevel { return sql.LevelDefault }
+func (OutboxSchema) SubscribeIsolationLevel() sql.IsolationLevel { return sql.LevelDefault }
 
 // txExecutor lets watermill-sql's publisher write through a pgx transaction. The
 // publisher calls ExecContext alone, and with a background context: the

@@ -1,0 +1,183 @@
+package outbox_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	wmsql "github.com/ThreeDotsLabs/watermill-sql/v3/pkg/sql"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/rlapp/rlapp/adapters/outbox"
+	"github.com/rlapp/rlapp/adapters/postgres"
+	"github.com/rlapp/rlapp/schema"
+)
+
+// TestConformance runs Watermill's suite on the pair that the outbox is made of:
+// watermill-sql's publisher with our schema, and our subscriber. An outbox has
+// one topic, so each topic of the suite gets a database of its own.
+func TestConformance(t *testing.T) {
+	databases := &topicDatabases{t: t, pools: map[string]*pgxpool.Pool{}}
+	features := tests.Features{
+		GuaranteedOrder:                     true,
+		GuaranteedOrderWithSingleSubscriber: true,
+		Persistent:                          true,
+	}
+	tests.TestPubSub(t, features, func(t *testing.T) (message.Publisher, message.Subscriber) {
+		return &suitePublisher{databases: databases}, &suiteSubscriber{t: t, databases: databases, closing: make(chan struct{})}
+	}, nil)
+}
+
+type topicDatabases struct {
+	t     *testing.T
+	mu    sync.Mutex
+	pools map[string]*pgxpool.Pool
+}
+
+func (d *topicDatabases) of(topic string) *pgxpool.Pool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.pools[topic] == nil {
+		d.pools[topic] = newPool(d.t)
+	}
+	return d.pools[topic]
+}
+
+// suitePublisher gives the suite's messages what an outbox row needs: JSON, and
+// the headers of an event.
+type suitePublisher struct {
+	databases *topicDatabases
+	mu        sync.RWMutex
+	closed    bool
+}
+
+func (p *suitePublisher) Publish(topic string, messages ...*message.Message) error {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.closed {
+		return wmsql.ErrPublisherClosed
+	}
+	db := stdlib.OpenDBFromPool(p.databases.of(topic))
+	defer func() { _ = db.Close() }()
+	publisher, err := wmsql.NewPublisher(db, wmsql.PublisherConfig{SchemaAdapter: postgres.OutboxSchema{}}, nil)
+	if err != nil {
+		return err
+	}
+	rows := make([]*message.Message, len(messages))
+	for i, m := range messages {
+		payload, err := json.Marshal(string(m.Payload))
+		if err != nil {
+			return err
+		}
+		rows[i] = message.NewMessage(m.UUID, payload)
+		for name, value := range m.Metadata {
+			rows[i].Metadata.Set("suite."+name, value)
+		}
+		rows[i].Metadata.Set(schema.HeaderAggregateID, "queue")
+		rows[i].Metadata.Set(schema.HeaderEventName, "Event")
+	}
+	return publisher.Publish("outbox", rows...)
+}
+
+func (p *suitePublisher) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	return nil
+}
+
+// suiteSubscriber unwraps the envelopes that are meant for the forwarder.
+type suiteSubscriber struct {
+	t         *testing.T
+	databases *topicDatabases
+	mu        sync.Mutex
+	inner     []*outbox.Subscriber
+	group     sync.WaitGroup
+	closing   chan struct{}
+	once      sync.Once
+}
+
+func (s *suiteSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	inner, err := outbox.NewSubscriber(s.databases.of(topic), logger, outbox.Config{
+		PollInterval: 10 * time.Millisecond, MaxAttempts: 1 << 30, Schedule: outbox.Schedule{time.Millisecond},
+		CloseTimeout: 100 * time.Millisecond,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.inner = append(s.inner, inner)
+	s.mu.Unlock()
+	envelopes, err := inner.Subscribe(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	out := make(chan *message.Message)
+	s.group.Go(func() {
+		defer close(out)
+		for envelope := range envelopes {
+			s.forward(ctx, envelope, out)
+		}
+	})
+	return out, nil
+}
+
+func (s *suiteSubscriber) forward(ctx context.Context, wrapped *message.Message, out chan<- *message.Message) {
+	var envelope struct {
+		UUID     string            `json:"uuid"`
+		Payload  []byte            `json:"payload"`
+		Metadata map[string]string `json:"metadata"`
+	}
+	var payload string
+	if err := json.Unmarshal(wrapped.Payload, &envelope); err != nil {
+		s.t.Error(err)
+		return
+	}
+	if err := json.Unmarshal(envelope.Payload, &payload); err != nil {
+		s.t.Error(err)
+		return
+	}
+	m := message.NewMessage(envelope.UUID, []byte(payload))
+	for name, value := range envelope.Metadata {
+		if own, ok := strings.CutPrefix(name, "suite."); ok {
+			m.Metadata.Set(own, value)
+		}
+	}
+	messageCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	m.SetContext(messageCtx)
+	select {
+	case out <- m:
+	case <-s.closing:
+		return
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-m.Acked():
+		wrapped.Ack()
+	case <-m.Nacked():
+		wrapped.Nack()
+	case <-s.closing:
+	case <-ctx.Done():
+	}
+}
+
+func (s *suiteSubscriber) Close() error {
+	s.once.Do(func() { close(s.closing) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, inner := range s.inner {
+		if err := inner.Close(); err != nil {
+			return err
+		}
+	}
+	s.group.Wait()
+	return nil
+}

@@ -1,0 +1,42 @@
+package postgres_test
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/rlapp/rlapp/adapters/postgres"
+	"github.com/rlapp/rlapp/adapters/postgres/postgrestest"
+)
+
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
+
+// newPool returns a pool on a migrated database of the test's own.
+func newPool(t *testing.T) *pgxpool.Pool {
+	t.Helper()
+	return open(t, postgrestest.NewFrom(t, migrate))
+}
+
+func migrate(ctx context.Context, connString string) error {
+	pool, err := postgres.Open(ctx, connString, postgres.PoolConfig{})
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return postgres.Migrate(ctx, pool)
+}
+
+func open(t *testing.T, connString string) *pgxpool.Pool {
+	t.Helper()
+	pool, err := postgres.Open(t.Context(), connString, postgres.PoolConfig{MaxConnections: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+var tenOClock = time.Date(2026, 2, 19, 10, 0, 0, 0, time.UTC)

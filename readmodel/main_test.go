@@ -1,0 +1,114 @@
+package readmodel_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/rlapp/rlapp/adapters/postgres"
+	"github.com/rlapp/rlapp/adapters/postgres/postgrestest"
+	"github.com/rlapp/rlapp/readmodel"
+	"github.com/rlapp/rlapp/schema"
+	"github.com/rlapp/rlapp/waitingroom"
+)
+
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
+
+var tenOClock = time.Date(2026, 2, 19, 10, 0, 0, 0, time.UTC)
+
+// fixture is a migrated database with its store of views and of events.
+type fixture struct {
+	pool   *pgxpool.Pool
+	views  *readmodel.Store
+	events *postgres.EventStore
+}
+
+func newFixture(t *testing.T) fixture {
+	t.Helper()
+	connString := postgrestest.NewFrom(t, func(ctx context.Context, connString string) error {
+		pool, err := postgres.Open(ctx, connString, postgres.PoolConfig{})
+		if err != nil {
+			return err
+		}
+		defer pool.Close()
+		return postgres.Migrate(ctx, pool)
+	})
+	pool, err := postgres.Open(t.Context(), connString, postgres.PoolConfig{MaxConnections: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return fixture{pool: pool, views: readmodel.NewStore(pool), events: postgres.NewEventStore(pool, nil)}
+}
+
+// store appends events to a queue and returns them as they are stored.
+func (f fixture) store(t testing.TB, queueID string, events ...waitingroom.Event) []schema.Recorded {
+	t.Helper()
+	queue, err := f.events.Load(t.Context(), queueID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cause := waitingroom.Cause{OccurredAt: tenOClock, CorrelationID: "c", Actor: "a"}
+	if _, err := f.events.Append(t.Context(), queueID, queue.Version(), events, cause); err != nil {
+		t.Fatal(err)
+	}
+	recorded, err := f.views.EventsAfter(t.Context(), queueID, queue.Version(), 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range recorded {
+		recorded[i].PublishedAt = tenOClock.Add(time.Second)
+	}
+	return recorded
+}
+
+// apply brings every projection up to the events.
+func (f fixture) apply(t testing.TB, events ...schema.Recorded) {
+	t.Helper()
+	for _, p := range readmodel.Projections() {
+		for _, e := range events {
+			if _, err := f.views.Apply(t.Context(), p, e); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// views lists every view with the columns that say when, and for which queue.
+var views = map[string]string{
+	"waiting_queue_view": "projected_at", "waiting_queue_members": "", "waiting_patients_view": "projected_at",
+	"next_turn_view": "projected_at", "recent_history_view": "",
+}
+
+// dump returns all rows of all views, but for when they were projected.
+func (f fixture) dump(t testing.TB, where string) map[string][]string {
+	t.Helper()
+	all := map[string][]string{}
+	for table, volatile := range views {
+		rows, err := f.pool.Query(t.Context(), fmt.Sprintf(
+			`SELECT (to_jsonb(v) - 'queue_name' - 'queue_id' - '%s')::text FROM %s v %s ORDER BY 1`, volatile, table, where))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all[table], err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+func created(queueID string) waitingroom.Event {
+	return waitingroom.WaitingQueueCreated{QueueID: queueID, QueueName: queueID, MaxCapacity: 100}
+}
+
+func checkedIn(queueID, patientID, priority string, minute int) waitingroom.Event {
+	return waitingroom.PatientCheckedIn{
+		QueueID: queueID, PatientID: patientID, PatientName: "Name of " + patientID, Priority: priority,
+		ConsultationType: "Cardiology", QueuePosition: minute, CheckInTime: tenOClock.Add(time.Duration(minute) * time.Minute),
+	}
+}

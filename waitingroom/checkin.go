@@ -46,7 +46,16 @@ type CheckIn struct {
 	At time.Time
 }
 
-// normalised trims the fields and reports every rule of form that they break.
+// Normalised returns the command with blanks around its fields removed. It
+// returns *Error with CodeInvalid that names every field which breaks a rule of form.
+func (c CheckIn) Normalised() (CheckIn, error) {
+	c, _, invalid := c.normalised()
+	if invalid != nil {
+		return c, invalid
+	}
+	return c, nil
+}
+
 func (c CheckIn) normalised() (CheckIn, Priority, *Error) {
 	var v validation
 	c.QueueID = v.identifier("queueId", c.QueueID)

@@ -53,9 +53,13 @@ func NewHandlers(store EventStore, config Config) *Handlers {
 }
 
 func (h *Handlers) checkIn(msg *message.Message, e Envelope[waitingroom.CheckIn]) (waitingroom.Appended, error) {
-	e.Command.At = h.config.Now()
-	return decide(msg, h, e, e.Command.QueueID, e.Command.At, func(q *waitingroom.Queue) ([]waitingroom.Event, error) {
-		return q.CheckIn(e.Command, h.config.MaxCapacity)
+	c, err := e.Command.Normalised()
+	if err != nil {
+		return waitingroom.Appended{}, err
+	}
+	c.At = h.config.Now()
+	return decide(msg, h, e, c.QueueID, c.At, func(q *waitingroom.Queue) ([]waitingroom.Event, error) {
+		return q.CheckIn(c, h.config.MaxCapacity)
 	})
 }
 

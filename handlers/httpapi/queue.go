@@ -50,8 +50,8 @@ type nextTurnResponse struct {
 }
 
 type historyRequest struct {
-	queueRequest
-	Limit int `query:"limit" minimum:"1" maximum:"500" default:"20" doc:"Most visits to return."`
+	QueueID string `path:"queueId" minLength:"1" maxLength:"128" doc:"The queue." example:"queue-1"`
+	Limit   int    `query:"limit" minimum:"1" maximum:"500" default:"20" doc:"Most visits to return."`
 }
 
 type finishedVisit struct {

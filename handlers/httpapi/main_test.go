@@ -1,0 +1,166 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rlapp/rlapp/adapters/inprocess"
+	"github.com/rlapp/rlapp/adapters/postgres"
+	"github.com/rlapp/rlapp/adapters/postgres/postgrestest"
+	"github.com/rlapp/rlapp/handlers/command"
+	"github.com/rlapp/rlapp/handlers/httpapi"
+	"github.com/rlapp/rlapp/readmodel"
+)
+
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
+
+// fixture is the API over a real command router and a database of the test's own.
+type fixture struct {
+	t        *testing.T
+	pool     *pgxpool.Pool
+	views    *readmodel.Store
+	url      string
+	registry *prometheus.Registry
+	logs     *bytes.Buffer
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	return newFixtureOn(t, postgrestest.NewFrom(t, func(ctx context.Context, connString string) error {
+		pool, err := postgres.Open(ctx, connString, postgres.PoolConfig{})
+		if err != nil {
+			return err
+		}
+		defer pool.Close()
+		return postgres.Migrate(ctx, pool)
+	}))
+}
+
+func newFixtureOn(t *testing.T, connString string) *fixture {
+	t.Helper()
+	f := &fixture{t: t, registry: prometheus.NewRegistry(), logs: &bytes.Buffer{}}
+	var err error
+	if f.pool, err = postgres.Open(t.Context(), connString, postgres.PoolConfig{MaxConnections: 10}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.pool.Close)
+	f.views = readmodel.NewStore(f.pool)
+	logger := slog.New(slog.NewJSONHandler(f.logs, nil))
+	rebuilds := readmodel.NewRebuilder(f.views, slog.New(slog.DiscardHandler))
+	t.Cleanup(rebuilds.Close)
+	operations := httpapi.NewOperations(f.registry, httpapi.Check{Name: "postgres", Probe: f.views.Ping})
+	api, err := httpapi.New(newBus(t, f.pool), f.views, rebuilds, operations, logger, f.registry, httpapi.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	f.url = server.URL
+	return f
+}
+
+func newBus(t *testing.T, pool *pgxpool.Pool) *command.Bus {
+	t.Helper()
+	bus, err := inprocess.New(inprocess.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 10 * time.Second}, watermill.NopLogger{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	router.AddMiddleware(command.ReplyFailure)
+	command.Register(router, bus, command.NewHandlers(postgres.NewEventStore(pool, nil), command.Config{}))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := router.Run(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	}()
+	<-router.Running()
+	t.Cleanup(func() {
+		if err := router.Close(); err != nil {
+			t.Error(err)
+		}
+		<-done
+	})
+	return command.NewBus(bus)
+}
+
+// answer is a response that was read to its end.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (a answer) json(t *testing.T) map[string]any {
+	t.Helper()
+	var v map[string]any
+	if err := json.Unmarshal([]byte(a.body), &v); err != nil {
+		t.Fatalf("the answer is no JSON object: %v: %s", err, a.body)
+	}
+	return v
+}
+
+func (f *fixture) do(method, path, contentType, body string, headers ...string) answer {
+	f.t.Helper()
+	request, err := http.NewRequestWithContext(f.t.Context(), method, f.url+path, strings.NewReader(body))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if contentType != "" {
+		request.Header.Set("Content-Type", contentType)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	read, err := io.ReadAll(response.Body)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return answer{status: response.StatusCode, header: response.Header, body: string(read)}
+}
+
+func (f *fixture) get(path string) answer { f.t.Helper(); return f.do(http.MethodGet, path, "", "") }
+
+func (f *fixture) post(path, body string) answer {
+	f.t.Helper()
+	return f.do(http.MethodPost, path, "application/json", body)
+}
+
+// project applies all stored events of a queue to every view.
+func (f *fixture) project(queueID string) {
+	f.t.Helper()
+	events, err := f.views.EventsAfter(f.t.Context(), queueID, 0, 1000)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for _, p := range readmodel.Projections() {
+		for _, e := range events {
+			if _, err := f.views.Apply(f.t.Context(), p, e); err != nil {
+				f.t.Fatal(err)
+			}
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -42,18 +43,25 @@ func (p *PoisonStore) Publish(_ string, messages ...*message.Message) error {
 }
 
 func (p *PoisonStore) store(ctx context.Context, m *message.Message) error {
-	metadata, err := json.Marshal(m.Metadata)
+	// What came over the wire may be anything; what cannot be stored would come
+	// again for ever.
+	headers := message.Metadata{}
+	for name, value := range m.Metadata {
+		headers[storable(name)] = storable(value)
+	}
+	metadata, err := json.Marshal(headers)
 	if err != nil {
 		return err
 	}
-	handler := m.Metadata.Get(middleware.PoisonedHandlerKey)
+	payload := append([]byte{}, m.Payload...) // not nil, which would be NULL
+	handler := headers.Get(middleware.PoisonedHandlerKey)
 	_, err = p.pool.Exec(ctx, `
 		INSERT INTO poison_messages (message_id, handler, topic, event_name, aggregate_id, reason, payload, metadata)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT (message_id, handler) DO UPDATE SET reason = EXCLUDED.reason, created_at = now()`,
-		m.UUID, handler, m.Metadata.Get(middleware.PoisonedTopicKey),
-		m.Metadata.Get(schema.HeaderEventName), m.Metadata.Get(schema.HeaderAggregateID),
-		m.Metadata.Get(middleware.ReasonForPoisonedKey), []byte(m.Payload), metadata)
+		storable(m.UUID), handler, headers.Get(middleware.PoisonedTopicKey),
+		headers.Get(schema.HeaderEventName), headers.Get(schema.HeaderAggregateID),
+		headers.Get(middleware.ReasonForPoisonedKey), payload, metadata)
 	if err != nil {
 		return err
 	}
@@ -64,6 +72,11 @@ func (p *PoisonStore) store(ctx context.Context, m *message.Message) error {
 	_, err = p.pool.Exec(ctx,
 		`UPDATE event_processing_lag SET status = 'FAILED', failed_in = $2 WHERE event_id = $1`, eventID, handler)
 	return err
+}
+
+// storable drops what PostgreSQL's text cannot hold.
+func storable(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
 }
 
 // Close does nothing; the pool belongs to the caller.

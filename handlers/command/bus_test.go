@@ -1,0 +1,173 @@
+package command_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/components/metrics"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+
+	"github.com/rlapp/rlapp/adapters/inprocess"
+	"github.com/rlapp/rlapp/handlers/command"
+	"github.com/rlapp/rlapp/waitingroom"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var tenOClock = time.Date(2026, 2, 19, 10, 0, 0, 0, time.UTC)
+
+// memory is an event store without a database: what is tested here is the way
+// of a command, and how the store's answers come back. The store itself is
+// tested on PostgreSQL.
+type memory struct {
+	append func(attempt int) error
+	events []waitingroom.Event
+	causes []waitingroom.Cause
+	tries  int
+}
+
+func (m *memory) Load(context.Context, string) (*waitingroom.Queue, error) {
+	return waitingroom.Replay(m.events...), nil
+}
+
+func (m *memory) Append(_ context.Context, _ string, expected int64, events []waitingroom.Event, cause waitingroom.Cause) (waitingroom.Appended, error) {
+	m.tries++
+	if m.append != nil {
+		if err := m.append(m.tries); err != nil {
+			return waitingroom.Appended{}, err
+		}
+	}
+	m.events, m.causes = append(m.events, events...), append(m.causes, cause)
+	return waitingroom.Appended{EventCount: len(events), Version: expected + int64(len(events))}, nil
+}
+
+var conflict = &waitingroom.Error{Code: waitingroom.CodeConflict, Message: "lost the race"}
+
+// newBus runs the command router over a store until the test ends.
+func newBus(t *testing.T, store command.EventStore, registry prometheus.Registerer) *command.Bus {
+	t.Helper()
+	pubsub, err := inprocess.New(inprocess.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 10 * time.Second}, watermill.NopLogger{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	router.AddMiddleware(command.ReplyFailure)
+	metrics.NewPrometheusMetricsBuilder(registry, "watermill", "").AddPrometheusRouterMetrics(router)
+	command.Register(router, pubsub, command.NewHandlers(store, command.Config{
+		MaxCapacity: 1, MaxAttempts: 3, Now: func() time.Time { return tenOClock },
+	}))
+	done := make(chan error)
+	go func() { done <- router.Run(context.WithoutCancel(t.Context())) }()
+	<-router.Running()
+	t.Cleanup(func() {
+		if err := errors.Join(router.Close(), <-done); err != nil {
+			t.Error(err)
+		}
+	})
+	return command.NewBus(pubsub)
+}
+
+func johnDoe() command.Envelope[waitingroom.CheckIn] {
+	return command.Envelope[waitingroom.CheckIn]{
+		CorrelationID: "c-1", Actor: "reception", IdempotencyKey: "k-1",
+		Command: waitingroom.CheckIn{
+			QueueID: "queue-1", PatientID: "patient-1", PatientName: "John Doe", Priority: "high", ConsultationType: "Cardiology",
+		},
+	}
+}
+
+func TestACommandIsDecidedAndAnswered(t *testing.T) {
+	store, registry := &memory{}, prometheus.NewRegistry()
+	appended, err := newBus(t, store, registry).CheckIn(t.Context(), johnDoe())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(waitingroom.Appended{EventCount: 2, Version: 2}, appended); diff != "" {
+		t.Errorf("answer differs (-want +got):\n%s", diff)
+	}
+	cause := store.causes[0]
+	if cause.CausationID == "" {
+		t.Error("the events do not name the command's message")
+	}
+	cause.CausationID = ""
+	want := waitingroom.Cause{OccurredAt: tenOClock, CorrelationID: "c-1", Actor: "reception", IdempotencyKey: "k-1"}
+	if diff := cmp.Diff(want, cause); diff != "" {
+		t.Errorf("cause differs (-want +got):\n%s", diff)
+	}
+	if n, err := testutil.GatherAndCount(registry, "watermill_handler_execution_time_seconds"); err != nil || n != 1 {
+		t.Errorf("%d handlers measured, error %v", n, err)
+	}
+}
+
+func TestARefusalComesBackTyped(t *testing.T) {
+	bus := newBus(t, &memory{}, prometheus.NewRegistry())
+	bad := johnDoe()
+	bad.Command.Priority = "asap"
+	_, err := bus.CheckIn(t.Context(), bad)
+	var refusal *waitingroom.Error
+	if !errors.As(err, &refusal) || refusal.Code != waitingroom.CodeInvalid || refusal.Fields[0].Field != "priority" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestALostRaceIsTriedAgainABoundedNumberOfTimes(t *testing.T) {
+	t.Run("then it succeeds", func(t *testing.T) {
+		store := &memory{append: func(attempt int) error {
+			if attempt < 3 {
+				return conflict
+			}
+			return nil
+		}}
+		if _, err := newBus(t, store, prometheus.NewRegistry()).CheckIn(t.Context(), johnDoe()); err != nil || store.tries != 3 {
+			t.Errorf("after %d tries: %v", store.tries, err)
+		}
+	})
+	t.Run("or it is a conflict", func(t *testing.T) {
+		store := &memory{append: func(int) error { return conflict }}
+		_, err := newBus(t, store, prometheus.NewRegistry()).CheckIn(t.Context(), johnDoe())
+		var refusal *waitingroom.Error
+		if !errors.As(err, &refusal) || refusal.Code != waitingroom.CodeConflict || store.tries != 3 {
+			t.Errorf("after %d tries: %v", store.tries, err)
+		}
+	})
+}
+
+func TestAFailureIsAnsweredAndNotTriedAgain(t *testing.T) {
+	errDisk := errors.New("disk full")
+	for name, fail := range map[string]func(int) error{
+		"an error": func(int) error { return errDisk },
+		"a panic":  func(int) error { panic(errDisk) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			store, registry := &memory{append: fail}, prometheus.NewRegistry()
+			bus := newBus(t, store, registry)
+			_, err := bus.CheckIn(t.Context(), johnDoe())
+			var refusal *waitingroom.Error
+			if err == nil || errors.As(err, &refusal) {
+				t.Errorf("got %v", err)
+			}
+			store.append = nil
+			if _, err := bus.CheckIn(t.Context(), johnDoe()); err != nil || store.tries != 2 {
+				t.Errorf("the next command after %d tries: %v", store.tries, err)
+			}
+		})
+	}
+}
+
+func TestASenderWhoLeavesIsNotWaitedFor(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	store := &memory{append: func(int) error { leave(); return nil }}
+	if _, err := newBus(t, store, prometheus.NewRegistry()).CheckIn(ctx, johnDoe()); err != nil && !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -30,7 +30,9 @@ func TestConformance(t *testing.T) {
 		Persistent:                          true,
 	}
 	tests.TestPubSub(t, features, func(t *testing.T) (message.Publisher, message.Subscriber) {
-		return &suitePublisher{databases: databases}, &suiteSubscriber{t: t, databases: databases, closing: make(chan struct{})}
+		subscriber := &suiteSubscriber{t: t, databases: databases, closing: make(chan struct{})}
+		t.Cleanup(func() { _ = subscriber.Close() }) // the suite leaves some open
+		return &suitePublisher{databases: databases}, subscriber
 	}, nil)
 }
 

@@ -3,11 +3,11 @@ package outbox_test
 import (
 	"context"
 	"log/slog"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/goleak"
 
 	"github.com/rlapp/rlapp/adapters/outbox"
 	"github.com/rlapp/rlapp/adapters/postgres"
@@ -15,7 +15,7 @@ import (
 	"github.com/rlapp/rlapp/waitingroom"
 )
 
-func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Wrap(m)) }
 
 var logger = slog.New(slog.DiscardHandler)
 

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
 
 	"github.com/rlapp/rlapp/adapters/inprocess"
 	"github.com/rlapp/rlapp/adapters/postgres"
@@ -26,7 +26,7 @@ import (
 	"github.com/rlapp/rlapp/readmodel"
 )
 
-func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Wrap(m)) }
 
 // fixture is the API over a real command router and a database of the test's own.
 type fixture struct {
@@ -68,7 +68,7 @@ func newFixtureOn(t *testing.T, connString string) *fixture {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(api)
-	t.Cleanup(server.Close)
+	t.Cleanup(func() { http.DefaultClient.CloseIdleConnections(); server.Close() })
 	f.url = server.URL
 	return f
 }

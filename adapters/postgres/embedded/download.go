@@ -62,7 +62,7 @@ func downloader(cache, url string) func(ctx context.Context, major string) (stri
 // at all; of several processes at once, one provides it.
 func fetch(parent, url, major string, release embeddedpostgres.PostgresVersion) (string, error) {
 	final := filepath.Join(parent, major)
-	if err := os.MkdirAll(parent, 0o755); err != nil {
+	if err := os.MkdirAll(parent, 0o755); err != nil { //nolint:gosec // programs that anybody may run
 		return "", err
 	}
 	work, err := os.MkdirTemp(parent, "fetch-")

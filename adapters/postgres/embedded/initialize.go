@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -34,12 +35,30 @@ func (d directory) initialize(ctx context.Context, logger *slog.Logger, bin stri
 	}
 	if err != nil {
 		_ = os.RemoveAll(fresh)
-		return fmt.Errorf("initialize PostgreSQL's data: %w", err)
+		return errors.Join(fmt.Errorf("initialize PostgreSQL's data: %w", err), d.reachable())
 	}
 	if err := os.Rename(fresh, d.data()); err != nil {
 		return fmt.Errorf("put PostgreSQL's data in place: %w", err)
 	}
 	return d.sync()
+}
+
+// reachable tells which parent directory keeps the server from its data. Access
+// control lists are beyond it, so it only explains a failure.
+func (d directory) reachable() error {
+	if !d.account.other() {
+		return nil
+	}
+	for dir := filepath.Dir(d.path); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return err
+		}
+		if info.Mode()&0o001 == 0 {
+			return fmt.Errorf("%s cannot pass through %s (%s): use another data directory", d.account, dir, info.Mode())
+		}
+	}
+	return nil
 }
 
 func (d directory) initdb(ctx context.Context, logger *slog.Logger, bin, fresh, locale string) error {

@@ -38,7 +38,8 @@ type process struct {
 // dies.
 func start(a account, atDeath syscall.Signal, logger *slog.Logger, program string, args ...string) (*process, error) {
 	log := &tail{logger: logger.With("program", filepath.Base(program))}
-	p := &process{cmd: exec.Command(program, args...), log: log, done: make(chan struct{})}
+	cmd := exec.Command(program, args...) //nolint:noctx // a server outlives the context of its start
+	p := &process{cmd: cmd, log: log, done: make(chan struct{})}
 	p.cmd.Env = environment()
 	p.cmd.Dir = "/"
 	p.cmd.Stdout, p.cmd.Stderr = log, log
@@ -71,14 +72,16 @@ func environment() []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
 }
 
-// wait waits for a program that ends by itself, and kills it when the context
-// ends first.
+// wait waits for a program that ends by itself. When the context ends first, it
+// kills the program with its children, which are in its process group.
 func (p *process) wait(ctx context.Context) error {
 	select {
 	case <-p.done:
 		return p.failure()
 	case <-ctx.Done():
-		return errors.Join(ctx.Err(), p.kill())
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // fails when they just ended
+		<-p.done
+		return ctx.Err()
 	}
 }
 

@@ -15,8 +15,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // Server is a running private PostgreSQL. Its methods are safe for concurrent
@@ -50,7 +48,7 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("private PostgreSQL: %w", err)
 	}
-	if err := s.launch(ctx); err != nil {
+	if err := s.launchAnywhere(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("private PostgreSQL: %w", err), s.lock.Close())
 	}
 	return s, nil
@@ -96,7 +94,7 @@ func prepare(ctx context.Context, config Config) (s *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{config: config, directory: d, bin: bin, password: password, port: config.Port, lock: lock}, nil
+	return &Server{config: config, directory: d, bin: bin, password: password, lock: lock}, nil
 }
 
 func places(config Config) (search, error) {
@@ -179,25 +177,26 @@ func (s *Server) Restart(ctx context.Context) error {
 // one before the server does.
 const portAttempts = 3
 
-// launch starts the server's process and waits until it accepts connections.
-func (s *Server) launch(ctx context.Context) error {
+// launchAnywhere starts the server's process on the configured port, or else on a
+// free one.
+func (s *Server) launchAnywhere(ctx context.Context) error {
+	if s.config.Port != 0 {
+		s.port = s.config.Port
+		return s.launch(ctx)
+	}
 	for attempt := 1; ; attempt++ {
-		if s.port == 0 {
-			var err error
-			if s.port, err = freePort(ctx); err != nil {
-				return err
-			}
-		}
-		err := s.launchOnce(ctx)
-		first := s.process.Load() == nil
-		if err == nil || !first || s.config.Port != 0 || attempt == portAttempts || available(ctx, s.port) {
+		var err error
+		if s.port, err = freePort(ctx); err != nil {
 			return err
 		}
-		s.port = 0
+		if err = s.launch(ctx); err == nil || attempt == portAttempts || available(ctx, s.port) {
+			return err
+		}
 	}
 }
 
-func (s *Server) launchOnce(ctx context.Context) error {
+// launch starts the server's process and waits until it accepts connections.
+func (s *Server) launch(ctx context.Context) error {
 	began := time.Now()
 	// A fast shutdown: what remains needs no recovery.
 	p, err := start(s.directory.account, syscall.SIGINT, s.config.Logger, filepath.Join(s.bin, "postgres"), s.arguments()...)

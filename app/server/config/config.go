@@ -1,0 +1,132 @@
+package config
+
+import (
+	"log/slog"
+	"net"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// Config is the configuration of a process. Load makes it; its fields are then
+// valid. Tags say everything that operators need to know of a key: env and
+// envPrefix its name, envDefault its default (default describes one that Load
+// computes), min, max and accepts its values, doc its meaning.
+type Config struct {
+	EventStore       EventStore       `envPrefix:"EventStore__"`
+	RabbitMq         RabbitMq         `envPrefix:"RabbitMq__"`
+	OutboxDispatcher OutboxDispatcher `envPrefix:"OutboxDispatcher__"`
+	WaitingRoom      WaitingRoom      `envPrefix:"WaitingRoom__"`
+	Api              Api              `envPrefix:"Api__"`
+	Worker           Worker           `envPrefix:"Worker__"`
+	Projections      Projections      `envPrefix:"Projections__"`
+	Embedded         Embedded         `envPrefix:"Embedded__"`
+	Logging          Logging          `envPrefix:"Logging__"`
+	Seq              Seq              `envPrefix:"Seq__"`
+}
+
+// EventStore says where PostgreSQL is.
+type EventStore struct {
+	// ConnectionString is as the operator wrote it; see ParseConnectionString.
+	ConnectionString string `env:"ConnectionString" accepts:"connection string" secret:"true" default:"a private PostgreSQL; for the services the compose stack's" doc:"The PostgreSQL database with the events, the outbox and the read models."`
+	MaxConnections   int    `env:"MaxConnections" min:"1" max:"10000" default:"the connection string's Maximum Pool Size, else 4 for each CPU, at least 4" doc:"The most connections of one process to PostgreSQL."`
+}
+
+// RabbitMq says where the broker is. Without a HostName events travel within the
+// process.
+type RabbitMq struct {
+	HostName    string `env:"HostName" accepts:"host" default:"none: events travel within the process; for the services 127.0.0.1" doc:"The RabbitMQ broker that carries the events."`
+	Port        int    `env:"Port" envDefault:"5672" min:"1" max:"65535" doc:"Its AMQP port."`
+	UserName    string `env:"UserName" envDefault:"guest" doc:"Its user. RabbitMQ lets guest in from the broker's own machine only, unless it is set up otherwise."`
+	Password    string `env:"Password" envDefault:"guest" secret:"true" doc:"The user's password."`
+	VirtualHost string `env:"VirtualHost" envDefault:"/" doc:"The virtual host with the exchange waiting_room_events."`
+}
+
+// URL is the broker's amqp:// address with the credentials in it.
+func (r RabbitMq) URL() string {
+	u := url.URL{
+		Scheme:  "amqp",
+		User:    url.UserPassword(r.UserName, r.Password),
+		Host:    net.JoinHostPort(r.HostName, strconv.Itoa(r.Port)),
+		Path:    "/" + r.VirtualHost,
+		RawPath: "/" + url.PathEscape(r.VirtualHost),
+	}
+	return u.String()
+}
+
+// OutboxDispatcher tunes the relay.
+type OutboxDispatcher struct {
+	PollingIntervalSeconds Seconds `env:"PollingIntervalSeconds" envDefault:"5" doc:"How often the relay looks for events that no wake-up told it of. A commit wakes it at once."`
+	BatchSize              int     `env:"BatchSize" envDefault:"100" min:"1" max:"10000" doc:"Events read at once, and at most published twice after a crash."`
+	MaxRetryAttempts       int     `env:"MaxRetryAttempts" envDefault:"5" min:"1" max:"100" doc:"Tries of an event before it is parked for a person."`
+	BaseRetryDelaySeconds  Seconds `env:"BaseRetryDelaySeconds" envDefault:"30" doc:"The wait after an event's first failure. The next are 2 min, 30 min and 1 h."`
+}
+
+// PollingInterval is PollingIntervalSeconds.
+func (o OutboxDispatcher) PollingInterval() time.Duration { return o.PollingIntervalSeconds.Duration() }
+
+// BaseRetryDelay is BaseRetryDelaySeconds.
+func (o OutboxDispatcher) BaseRetryDelay() time.Duration { return o.BaseRetryDelaySeconds.Duration() }
+
+// WaitingRoom tunes the domain.
+type WaitingRoom struct {
+	MaxCapacity int `env:"MaxCapacity" envDefault:"100" min:"1" max:"100000" doc:"Patients that a queue holds at once. It counts for queues that are created from now on."`
+}
+
+// Api tunes the HTTP API.
+type Api struct {
+	Address                string  `env:"Address" envDefault:"127.0.0.1:5000" accepts:"address" doc:"Where the API listens. It asks nobody who they are: open it to a trusted network only, for example as 0.0.0.0:5000 in a container."`
+	ShutdownTimeoutSeconds Seconds `env:"ShutdownTimeoutSeconds" envDefault:"30" doc:"How long a process, each of them, waits at its end for what is in flight."`
+	MaxBodyBytes           int64   `env:"MaxBodyBytes" envDefault:"65536" min:"1024" max:"16777216" doc:"The largest request body."`
+}
+
+// ShutdownTimeout is ShutdownTimeoutSeconds.
+func (a Api) ShutdownTimeout() time.Duration { return a.ShutdownTimeoutSeconds.Duration() }
+
+// Worker tunes the outbox worker.
+type Worker struct {
+	Address string `env:"Address" envDefault:"127.0.0.1:5001" accepts:"address" doc:"Where the outbox worker serves health and metrics."`
+}
+
+// Projections tunes the projection worker.
+type Projections struct {
+	Address string `env:"Address" envDefault:"127.0.0.1:5002" accepts:"address" doc:"Where the projection worker serves health and metrics."`
+}
+
+// Embedded tunes the private PostgreSQL.
+type Embedded struct {
+	DataDirectory string `env:"DataDirectory" default:"rlapp/postgres below $XDG_DATA_HOME or ~/.local/share; for root below /var/lib" doc:"Where the private PostgreSQL keeps its data."`
+	BinDirectory  string `env:"BinDirectory" default:"looked for: pg_config, /usr/lib/postgresql, PATH" doc:"Where its programs initdb and postgres are."`
+	Download      bool   `env:"Download" envDefault:"true" doc:"Whether to download PostgreSQL where the machine has none."`
+}
+
+// Logging tunes what a process writes to its standard error.
+type Logging struct {
+	Format string     `env:"Format" envDefault:"text" accepts:"format" doc:"The form of the log lines."`
+	Level  slog.Level `env:"Level" envDefault:"info" doc:"The least severe level that is logged, also to Seq."`
+}
+
+// Seq says where logs go beside standard error.
+type Seq struct {
+	URL    string `env:"Url" accepts:"url" default:"none" doc:"The Seq server that gets the logs too, such as http://localhost:5341."`
+	APIKey string `env:"ApiKey" secret:"true" default:"none" doc:"Its API key."`
+}
+
+// The compose stack's servers, as they are reached on its own machine.
+const (
+	localDatabase = "Host=127.0.0.1;Port=5432;Database=rlapp;User=rlapp;Password=rlapp-local"
+	localBroker   = "127.0.0.1"
+)
+
+// ForServices returns the configuration for a service of its own, which has no
+// private PostgreSQL and no in-process transport: where no database or no broker
+// is named, it is the compose stack's on this machine.
+func (c Config) ForServices() Config {
+	if c.EventStore.ConnectionString == "" {
+		c.EventStore.ConnectionString = localDatabase
+	}
+	if c.RabbitMq.HostName == "" {
+		c.RabbitMq.HostName = localBroker
+	}
+	return c
+}

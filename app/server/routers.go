@@ -1,0 +1,149 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/components/forwarder"
+	"github.com/ThreeDotsLabs/watermill/components/metrics"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rlapp/rlapp/adapters/inprocess"
+	"github.com/rlapp/rlapp/adapters/outbox"
+	"github.com/rlapp/rlapp/adapters/postgres"
+	"github.com/rlapp/rlapp/handlers/command"
+	"github.com/rlapp/rlapp/handlers/projection"
+)
+
+// Watermill's own buckets start at 0.1 ms steps that suit nobody here; these run
+// from 1 ms to 65 s.
+var watermillBuckets = prometheus.ExponentialBuckets(0.001, 2, 17)
+
+// watermillMetrics decorates routers, publishers and subscribers with
+// Watermill's metrics.
+func watermillMetrics(registerer prometheus.Registerer) metrics.PrometheusMetricsBuilder {
+	b := metrics.NewPrometheusMetricsBuilder(registerer, "watermill", "")
+	b.PublishBuckets, b.HandlerBuckets = watermillBuckets, watermillBuckets
+	return b
+}
+
+func (s *Server) newRouter() (*message.Router, error) {
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: s.config.Api.ShutdownTimeout()}, s.watermillLogger)
+	if err != nil {
+		return nil, fmt.Errorf("make a router: %w", err)
+	}
+	return router, nil
+}
+
+func routerStage(name string, router *message.Router) stage {
+	return stage{
+		name:  name,
+		run:   router.Run,
+		ready: func() <-chan struct{} { return router.Running() },
+		stop:  router.Close,
+	}
+}
+
+// commandStage carries commands from the HTTP edge to the use cases.
+func (s *Server) commandStage(store *postgres.EventStore) (*command.Bus, stage, error) {
+	router, err := s.newRouter()
+	if err != nil {
+		return nil, stage{}, err
+	}
+	bus, err := inprocess.New(inprocess.Config{})
+	if err != nil {
+		return nil, stage{}, fmt.Errorf("make the command bus: %w", err)
+	}
+	router.AddMiddleware(command.ReplyFailure)
+	s.metrics.AddPrometheusRouterMetrics(router)
+	command.Register(router, bus, command.NewHandlers(store, command.Config{MaxCapacity: s.config.WaitingRoom.MaxCapacity}))
+	publisher, err := s.metrics.DecoratePublisher(bus)
+	if err != nil {
+		return nil, stage{}, fmt.Errorf("decorate the command bus: %w", err)
+	}
+	return command.NewBus(publisher), routerStage("command router", router), nil
+}
+
+// relayStage hands outbox rows to the transport through Watermill's forwarder.
+func (s *Server) relayStage(relay *outbox.Subscriber, t *transport) (stage, error) {
+	router, err := s.newRouter()
+	if err != nil {
+		return stage{}, err
+	}
+	s.metrics.AddPrometheusRouterMetrics(router)
+	publisher, err := s.metrics.DecoratePublisher(t.publisher)
+	if err != nil {
+		return stage{}, fmt.Errorf("decorate the transport: %w", err)
+	}
+	park, err := middleware.PoisonQueueWithFilter(outbox.Parking{}, projection.PoisonTopic, t.hopeless)
+	if err != nil {
+		return stage{}, fmt.Errorf("make the relay's poison middleware: %w", err)
+	}
+	retry := middleware.Retry{
+		MaxRetries:      relayRetries,
+		InitialInterval: 50 * time.Millisecond,
+		MaxInterval:     time.Second,
+		Multiplier:      2,
+		ShouldRetry:     func(p middleware.RetryParams) bool { return !t.outage(p.Err) },
+	}
+	_, err = forwarder.NewForwarder(relay, publisher, s.watermillLogger, forwarder.Config{
+		ForwarderTopic: outboxTopic,
+		HandlerName:    outbox.HandlerName,
+		Router:         router,
+		Middlewares:    []message.HandlerMiddleware{outbox.RecordFailure, park, retry.Middleware, middleware.Recoverer},
+	})
+	if err != nil {
+		return stage{}, fmt.Errorf("make the forwarder: %w", err)
+	}
+	return routerStage("outbox relay", router), nil
+}
+
+const (
+	// relayRetries are the quick tries before a row goes on the outbox schedule.
+	relayRetries = 3
+	// outboxTopic names the forwarder's topic in logs and metrics.
+	outboxTopic = "waiting_room_outbox"
+)
+
+// projectionStage subscribes the projections to the transport.
+func (s *Server) projectionStage(t *transport) (stage, error) {
+	router, err := s.newRouter()
+	if err != nil {
+		return stage{}, err
+	}
+	s.metrics.AddPrometheusRouterMetrics(router)
+	poison, err := s.metrics.DecoratePublisher(postgres.NewPoisonStore(s.pool))
+	if err != nil {
+		return stage{}, fmt.Errorf("decorate the poison store: %w", err)
+	}
+	plugin, err := projection.Plugin(s.views, t.subscriber, poison, s.logger, projection.Config{Registerer: s.registry})
+	if err != nil {
+		return stage{}, err
+	}
+	router.AddPlugin(plugin)
+	return routerStage("projections", router), nil
+}
+
+// rollUpEvery is how often the lag of the last minutes is rolled up.
+const rollUpEvery = 15 * time.Second
+
+func (s *Server) rollUpStage() stage {
+	return stage{name: "lag roll-up", run: func(ctx context.Context) error {
+		ticker := time.NewTicker(rollUpEvery)
+		defer ticker.Stop()
+		for {
+			if err := s.views.RollUpLag(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				s.logger.WarnContext(ctx, "rolling up the lag failed; it is tried again", "Component", "ProjectionWorker", "error", err)
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-ticker.C:
+			}
+		}
+	}}
+}

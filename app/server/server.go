@@ -1,0 +1,220 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+
+	"github.com/IBM/pgxpoolprometheus"
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/components/metrics"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/rlapp/rlapp/adapters/outbox"
+	"github.com/rlapp/rlapp/adapters/postgres"
+	"github.com/rlapp/rlapp/app/server/config"
+	"github.com/rlapp/rlapp/app/server/logging"
+	"github.com/rlapp/rlapp/handlers/httpapi"
+	"github.com/rlapp/rlapp/readmodel"
+)
+
+// Server is one RLAPP process. New makes it, Run runs it, once.
+type Server struct {
+	role    Role
+	config  config.Config
+	logger  *slog.Logger
+	out     io.Writer
+	process *process
+
+	watermillLogger watermill.LoggerAdapter
+	registry        *prometheus.Registry
+	metrics         metrics.PrometheusMetricsBuilder
+
+	pool  *pgxpool.Pool
+	views *readmodel.Store
+	addr  net.Addr
+	ready chan struct{}
+}
+
+// New returns a process with the given role. It connects to nothing yet. The
+// logger takes everything it has to say but the greeting, which goes to out.
+func New(role Role, c config.Config, logger *slog.Logger, out io.Writer) *Server {
+	registry := prometheus.NewRegistry()
+	return &Server{
+		role:            role,
+		config:          c,
+		logger:          logger,
+		out:             out,
+		process:         newProcess(logger),
+		watermillLogger: watermill.NewSlogLoggerWithLevelMapping(logger, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug}),
+		registry:        registry,
+		metrics:         watermillMetrics(registry),
+		ready:           make(chan struct{}),
+	}
+}
+
+// Ready is closed when the process is at work.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Address is where the process listens; it is known once Ready is closed.
+func (s *Server) Address() string { return s.addr.String() }
+
+// Run works until ctx ends, then lets what is in flight finish, within
+// Api__ShutdownTimeoutSeconds. It returns nil after a clean end, and otherwise
+// what could not start, broke, or did not end in time.
+func (s *Server) Run(ctx context.Context) (err error) {
+	defer func() {
+		err = errors.Join(err, s.process.stop(s.config.Api.ShutdownTimeout()))
+		if s.pool != nil {
+			s.pool.Close()
+		}
+	}()
+	if err := s.start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop while starting
+		}
+		return err
+	}
+	close(s.ready)
+	return s.process.wait(ctx)
+}
+
+// start brings the parts up against the way of an event: who receives first.
+func (s *Server) start(ctx context.Context) error {
+	connString, err := s.database(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.openPool(ctx, connString); err != nil {
+		return err
+	}
+	t := &transport{close: func() error { return nil }}
+	if s.role.needsBroker() {
+		if t, err = newTransport(s.config, s.logger, s.watermillLogger); err != nil {
+			return err
+		}
+		if err := s.process.start(ctx, closeStage("transport", t.close)); err != nil {
+			return err
+		}
+	}
+	if s.role.projects() {
+		if err := s.startProjections(ctx, t); err != nil {
+			return err
+		}
+	}
+	wake := func() {}
+	if s.role.relays() {
+		if wake, err = s.startRelay(ctx, t); err != nil {
+			return err
+		}
+	}
+	return s.startHTTP(ctx, t, wake)
+}
+
+func (s *Server) openPool(ctx context.Context, connString string) (err error) {
+	s.pool, err = postgres.Open(ctx, connString, postgres.PoolConfig{
+		MaxConnections: s.config.EventStore.MaxConnections, ApplicationName: "rlapp-" + string(s.role),
+	})
+	if err != nil {
+		return err
+	}
+	s.views = readmodel.NewStore(s.pool)
+	err = errors.Join(
+		s.registry.Register(collectors.NewGoCollector()),
+		s.registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
+		s.registry.Register(pgxpoolprometheus.NewCollector(s.pool, map[string]string{"db_name": s.pool.Config().ConnConfig.Database})),
+	)
+	if err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	if s.role == RoleAll {
+		return postgres.Migrate(ctx, s.pool)
+	}
+	return postgres.CheckSchema(ctx, s.pool)
+}
+
+func (s *Server) startProjections(ctx context.Context, t *transport) error {
+	projections, err := s.projectionStage(t)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.process.start(ctx, s.rollUpStage()), s.process.start(ctx, projections))
+}
+
+// startRelay returns what wakes the relay after a commit in this process.
+func (s *Server) startRelay(ctx context.Context, t *transport) (wake func(), err error) {
+	c := s.config.OutboxDispatcher
+	relay, err := outbox.NewSubscriber(s.pool, s.logger, outbox.Config{
+		PollInterval: c.PollingInterval(),
+		BatchSize:    c.BatchSize,
+		MaxAttempts:  c.MaxRetryAttempts,
+		Schedule:     outbox.NewSchedule(c.BaseRetryDelay()),
+		IsOutage:     t.outage,
+		Registerer:   s.registry,
+	})
+	if err != nil {
+		return nil, err
+	}
+	relaying, err := s.relayStage(relay, t)
+	if err != nil {
+		return nil, err
+	}
+	return relay.Wake, s.process.start(ctx, relaying)
+}
+
+func (s *Server) startHTTP(ctx context.Context, t *transport, wake func()) error {
+	checks := append([]httpapi.Check{{Name: "postgres", Probe: s.views.Ping}}, t.checks...)
+	operations := httpapi.NewOperations(s.registry, checks...)
+	handler, address := operations.Handler(), s.config.Worker.Address
+	switch {
+	case s.role == RoleProjections:
+		address = s.config.Projections.Address
+	case s.role.servesAPI():
+		address = s.config.Api.Address
+		notifier := postgres.NewNotifier(s.pool, s.logger)
+		store := postgres.NewEventStore(s.pool, func() { wake(); notifier.Notify() })
+		bus, commands, err := s.commandStage(store)
+		if err != nil {
+			return err
+		}
+		rebuilds := readmodel.NewRebuilder(s.views, s.logger)
+		err = errors.Join(
+			s.process.start(ctx, stage{name: "relay wake-up", run: notifier.Run}),
+			s.process.start(ctx, closeStage("rebuilds", func() error { rebuilds.Close(); return nil })),
+			s.process.start(ctx, commands),
+		)
+		if err != nil {
+			return err
+		}
+		handler, err = httpapi.New(bus, s.views, rebuilds, operations, s.logger, s.registry, httpapi.Config{
+			MaxBodyBytes: s.config.Api.MaxBodyBytes, Annotate: logging.WithCorrelationID,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	serving, addr, err := httpStage(ctx, address, handler, s.logger, s.config.Api.ShutdownTimeout())
+	if err != nil {
+		return err
+	}
+	s.addr = addr
+	if err := s.process.start(ctx, serving); err != nil {
+		return err
+	}
+	s.logger.InfoContext(ctx, "ready", "Component", s.role.component(), "role", s.role, "address", addr.String())
+	return s.greet()
+}
+
+// closeStage is a part that only has to be closed in its turn.
+func closeStage(name string, closePart func() error) stage {
+	return stage{
+		name: name,
+		run:  func(ctx context.Context) error { <-ctx.Done(); return nil },
+		stop: closePart,
+	}
+}

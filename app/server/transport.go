@@ -1,0 +1,87 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
+
+	"github.com/rlapp/rlapp/adapters/rabbitmq"
+	"github.com/rlapp/rlapp/app/server/config"
+	"github.com/rlapp/rlapp/handlers/httpapi"
+	"github.com/rlapp/rlapp/readmodel"
+	"github.com/rlapp/rlapp/schema"
+)
+
+// transport carries events from the relay to the handlers.
+type transport struct {
+	publisher message.Publisher
+	// subscriber makes the subscriber of one handler.
+	subscriber func(handlerName string) (message.Subscriber, error)
+	// outage says that an error tells about the transport, not the event.
+	outage func(error) bool
+	// hopeless says that no retry can help an event.
+	hopeless func(error) bool
+	checks   []httpapi.Check
+	close    func() error
+}
+
+// newTransport returns RabbitMQ where it is configured, else the in-process
+// transport of the embedded default.
+func newTransport(c config.Config, logger *slog.Logger, watermillLogger watermill.LoggerAdapter) (*transport, error) {
+	if c.RabbitMq.HostName == "" {
+		return inProcess(watermillLogger), nil
+	}
+	return overRabbitMQ(c, logger)
+}
+
+// inProcess relays within the process. Publish returns only when every
+// projection has acknowledged, so a row is marked published only then: a crash
+// loses nothing. It needs all projections subscribed before the first event.
+func inProcess(logger watermill.LoggerAdapter) *transport {
+	channel := gochannel.NewGoChannel(gochannel.Config{BlockPublishUntilSubscriberAck: true}, logger)
+	return &transport{
+		publisher:  channel,
+		subscriber: func(string) (message.Subscriber, error) { return channel, nil },
+		outage:     func(error) bool { return false },
+		hopeless:   func(error) bool { return false },
+		close:      channel.Close,
+	}
+}
+
+func overRabbitMQ(c config.Config, logger *slog.Logger) (*transport, error) {
+	base := rabbitmq.Config{URL: c.RabbitMq.URL()}
+	publishing := base
+	publishing.Exchange = schema.Topic
+	for _, p := range readmodel.Projections() {
+		// Every queue is there before the first event, so none is lost to a
+		// projection that has never run.
+		publishing.Groups = append(publishing.Groups, rabbitmq.Group{Name: p.HandlerName()})
+	}
+	publisher, err := rabbitmq.NewPublisher(logger, publishing)
+	if err != nil {
+		return nil, fmt.Errorf("configure the RabbitMQ publisher: %w", err)
+	}
+	return &transport{
+		publisher: publisher,
+		subscriber: func(handlerName string) (message.Subscriber, error) {
+			own := base
+			own.ConsumerGroup, own.ConnectionName = handlerName, "rlapp "+handlerName
+			return rabbitmq.NewSubscriber(logger, own)
+		},
+		outage: func(err error) bool {
+			var unavailable *rabbitmq.UnavailableError
+			return errors.As(err, &unavailable)
+		},
+		hopeless: func(err error) bool {
+			var unroutable *rabbitmq.UnroutableError
+			var unfit *rabbitmq.MessageError
+			return errors.As(err, &unroutable) || errors.As(err, &unfit)
+		},
+		checks: []httpapi.Check{{Name: "rabbitmq", Probe: publisher.Ping}},
+		close:  publisher.Close,
+	}, nil
+}

@@ -32,7 +32,7 @@ func testMain(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "build rlapp:", err)
 		return 1
 	}
-	if err := os.Chmod(directory, 0o755); err != nil { //nolint:gosec // an ordinary user runs it too
+	if err := os.Chmod(directory, 0o755); err != nil { // an ordinary user runs it too
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

@@ -222,7 +222,7 @@ func eventually(t testing.TB, check func() error) {
 // closed to other users, and root's server runs as one.
 func dataDirectory(t testing.TB) string {
 	t.Helper()
-	directory, err := os.MkdirTemp("", "rlapp-data")
+	directory, err := os.MkdirTemp("", "rlapp-data") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,12 +3,12 @@ package readmodel_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/goleak"
 
 	"github.com/rlapp/rlapp/adapters/postgres"
 	"github.com/rlapp/rlapp/adapters/postgres/postgrestest"
@@ -17,7 +17,7 @@ import (
 	"github.com/rlapp/rlapp/waitingroom"
 )
 
-func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Wrap(m)) }
 
 var tenOClock = time.Date(2026, 2, 19, 10, 0, 0, 0, time.UTC)
 

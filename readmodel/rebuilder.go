@@ -21,7 +21,7 @@ type Rebuilder struct {
 	store  *Store
 	logger *slog.Logger
 
-	ctx    context.Context //nolint:containedctx // the life of the background work, ended by Close
+	ctx    context.Context // the life of the background work, ended by Close
 	cancel context.CancelFunc
 	group  sync.WaitGroup
 

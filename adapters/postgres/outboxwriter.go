@@ -62,23 +62,27 @@ func (OutboxSchema) InsertQuery(_ string, messages message.Messages) (wmsql.Quer
 	}, nil
 }
 
+// SelectQuery is not used: the outbox is read by adapters/outbox.
 func (OutboxSchema) SelectQuery(string, string, wmsql.OffsetsAdapter) wmsql.Query {
 	return wmsql.Query{}
 }
 
+// UnmarshalMessage always fails: the outbox is read by adapters/outbox.
 func (OutboxSchema) UnmarshalMessage(wmsql.Scanner) (wmsql.Row, error) {
 	return wmsql.Row{}, errWriteOnly
 }
 
+// SchemaInitializingQueries returns none: migrations own the table.
 func (OutboxSchema) SchemaInitializingQueries(string) []wmsql.Query { return nil }
 
+// SubscribeIsolationLevel is not used: the outbox is read by adapters/outbox.
 func (OutboxSchema) SubscribeIsolationLevel() sql.IsolationLevel { return sql.LevelDefault }
 
 // txExecutor lets watermill-sql's publisher write through a pgx transaction. The
 // publisher calls ExecContext alone, and with a background context: the
 // transaction's own context takes its place.
 type txExecutor struct {
-	ctx context.Context //nolint:containedctx // lives as long as one transaction
+	ctx context.Context // lives as long as the transaction
 	tx  pgx.Tx
 }
 

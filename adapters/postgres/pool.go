@@ -30,7 +30,7 @@ func Open(ctx context.Context, connString string, config PoolConfig) (*pgxpool.P
 		return nil, fmt.Errorf("read the connection string: %w", err)
 	}
 	if config.MaxConnections > 0 {
-		c.MaxConns = int32(min(config.MaxConnections, 10_000)) //nolint:gosec // bounded on this line
+		c.MaxConns = int32(min(config.MaxConnections, 10_000))
 	}
 	if config.ApplicationName == "" {
 		config.ApplicationName = "rlapp"

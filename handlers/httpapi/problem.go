@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -164,10 +163,10 @@ func fieldProblem(d *huma.ErrorDetail) FieldProblem {
 }
 
 // fieldError refuses a parameter that huma's schema cannot describe.
-func fieldError(ctx context.Context, location, format string, args ...any) *Problem {
+func fieldError(ctx context.Context, location, message string) *Problem {
 	p := newProblem(ctx, http.StatusUnprocessableEntity, string(waitingroom.CodeInvalid), detailInvalidFields)
 	p.Errors = []FieldProblem{{
-		Field: location[strings.LastIndexByte(location, '.')+1:], Location: location, Message: fmt.Sprintf(format, args...),
+		Field: location[strings.LastIndexByte(location, '.')+1:], Location: location, Message: message,
 	}}
 	return p
 }

@@ -39,11 +39,19 @@ func openDirectory(path string) (directory, error) {
 	d := directory{path: path}
 	d.account = accountFor(d.data())
 	if d.account.other() {
-		if err := os.Chmod(path, 0o711); err != nil { //nolint:gosec // to pass through, not to read
+		if err := makePassable(path); err != nil {
 			return directory{}, fmt.Errorf("let the server pass through the data directory: %w", err)
 		}
 	}
 	return d, nil
+}
+
+func makePassable(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	return os.Chmod(path, info.Mode()|0o011)
 }
 
 func (d directory) data() string         { return filepath.Join(d.path, "data") }

@@ -121,7 +121,12 @@ func (p *process) kill() error {
 // shutdown ends a server in an orderly way, and by force when that takes too long
 // or the context ends. The error says that force was needed.
 func (p *process) shutdown(ctx context.Context) error {
-	p.asked.Store(true)
+	select {
+	case <-p.done: // by itself, which death tells
+		return nil
+	default:
+		p.asked.Store(true)
+	}
 	ctx, cancel := context.WithTimeout(ctx, fastShutdown)
 	defer cancel()
 	if err := p.signal(syscall.SIGINT); err != nil {

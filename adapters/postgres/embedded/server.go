@@ -72,11 +72,7 @@ func prepare(ctx context.Context, config Config) (s *Server, err error) {
 			err = errors.Join(err, lock.Close())
 		}
 	}()
-	where, err := places(config)
-	if err != nil {
-		return nil, err
-	}
-	bin, err := d.binaries(ctx, where)
+	bin, err := d.binaries(ctx, places(config))
 	if err != nil {
 		return nil, err
 	}
@@ -97,16 +93,20 @@ func prepare(ctx context.Context, config Config) (s *Server, err error) {
 	return &Server{config: config, directory: d, bin: bin, password: password, lock: lock}, nil
 }
 
-func places(config Config) (search, error) {
+func places(config Config) search {
+	s := search{only: config.BinDirectory, globs: []string{debian}}
 	cache, err := cacheDirectory()
-	if err != nil {
-		return search{}, fmt.Errorf("find the cache directory: %w", err)
+	if err == nil {
+		s.globs = append(s.globs, filepath.Join(downloaded(cache), "*", "bin"))
 	}
-	s := search{only: config.BinDirectory, globs: []string{debian, filepath.Join(downloaded(cache), "*", "bin")}}
-	if !config.NoDownload {
+	switch {
+	case config.NoDownload:
+	case err != nil: // a user without a home
+		s.download = func(context.Context, string) (string, error) { return "", err }
+	default:
 		s.download = downloader(cache, config.DownloadURL)
 	}
-	return s, nil
+	return s
 }
 
 // ConnString is how to reach the database rlapp as the server's superuser. It

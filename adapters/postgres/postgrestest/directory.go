@@ -4,7 +4,12 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
+
+// settled is the age from which on a directory's lock tells whether it is in use.
+// A younger one may not have been locked yet.
+const settled = time.Minute
 
 const directoryPrefix = "rlapp-postgrestest-"
 
@@ -18,6 +23,11 @@ func removeAbandoned() {
 		lock, err := os.Open(path)
 		if err != nil {
 			continue // another user's, or gone
+		}
+		info, err := lock.Stat()
+		if err != nil || time.Since(info.ModTime()) < settled {
+			_ = lock.Close()
+			continue
 		}
 		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
 			_ = os.RemoveAll(filepath.Dir(path)) // what is not ours stays

@@ -90,12 +90,10 @@ func TestServicesStartAfterWhatTheyNeed(t *testing.T) {
 		"waitingroom-migrate": {"postgres": healthy},
 		"waitingroom-api":     {"postgres": healthy, "waitingroom-migrate": done},
 		"projection-worker":   {"postgres": healthy, "waitingroom-migrate": done, "rabbitmq": healthy},
-		"waitingroom-worker": {
-			"postgres": healthy, "waitingroom-migrate": done, "rabbitmq": healthy, "projection-worker": healthy,
-		},
-		"grafana":           {"prometheus": healthy},
-		"pgadmin":           {"postgres": healthy},
-		"postgres-exporter": {"postgres": healthy},
+		"waitingroom-worker":  {"postgres": healthy, "waitingroom-migrate": done, "rabbitmq": healthy},
+		"grafana":             {"prometheus": healthy},
+		"pgadmin":             {"postgres": healthy},
+		"postgres-exporter":   {"postgres": healthy},
 	}
 	got := map[string]map[string]string{}
 	for name, service := range loadStack(t).Services {

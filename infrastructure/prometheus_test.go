@@ -20,7 +20,7 @@ func promtool(t *testing.T, args ...string) {
 	t.Helper()
 	binary, err := exec.LookPath("promtool")
 	if err != nil {
-		t.Fatal("promtool is not on PATH: README.md's `task test` needs it (Debian: apt-get install prometheus)")
+		t.Fatal("promtool is not on PATH: README's test command needs it (Debian: apt-get install prometheus)")
 	}
 	command := exec.CommandContext(t.Context(), binary, args...)
 	command.Dir = "prometheus"

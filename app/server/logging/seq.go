@@ -41,7 +41,7 @@ func seqEndpoint(seqURL string) (string, error) {
 // seq sends records to a Seq server.
 type seq struct {
 	handler  slog.Handler
-	provider *sdklog.LoggerProvider
+	batches  *sdklog.BatchProcessor
 	exporter *exporter
 }
 
@@ -61,19 +61,17 @@ func startSeq(endpoint string, config Config, local *slog.Logger) (*seq, error) 
 	}
 	running, stop := context.WithCancel(context.Background())
 	e := &exporter{next: otlp, client: client, local: local, running: running, stop: stop, done: make(chan struct{})}
+	batches := sdklog.NewBatchProcessor(e,
+		sdklog.WithMaxQueueSize(queueSize),
+		sdklog.WithExportInterval(sendEvery),
+		sdklog.WithExportTimeout(2*sendTimeout), // it may try again
+	)
 	provider := sdklog.NewLoggerProvider(
 		sdklog.WithResource(resource.NewSchemaless(attribute.String("service.name", config.Service))),
-		sdklog.WithProcessor(levels{sdklog.NewBatchProcessor(e,
-			sdklog.WithMaxQueueSize(queueSize),
-			sdklog.WithExportInterval(sendEvery),
-			sdklog.WithExportTimeout(2*sendTimeout),
-		)}),
+		sdklog.WithProcessor(levels{batches}),
 	)
-	return &seq{
-		handler:  otelslog.NewHandler("github.com/rlapp/rlapp", otelslog.WithLoggerProvider(provider)),
-		provider: provider,
-		exporter: e,
-	}, nil
+	handler := otelslog.NewHandler("github.com/rlapp/rlapp", otelslog.WithLoggerProvider(provider))
+	return &seq{handler: handler, batches: batches, exporter: e}, nil
 }
 
 func headers(apiKey string) map[string]string {
@@ -85,7 +83,7 @@ func headers(apiKey string) map[string]string {
 
 // shutdown sends what is left until ctx ends, and waits for the sender.
 func (s *seq) shutdown(ctx context.Context) error {
-	err := s.provider.Shutdown(ctx)
+	err := s.batches.Shutdown(ctx)
 	s.exporter.stop() // a request that outlasts ctx
 	<-s.exporter.done
 	s.exporter.client.CloseIdleConnections()

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	collector "go.opentelemetry.io/proto/otlp/collector/logs/v1"
@@ -214,13 +212,32 @@ func TestSeqHangs(t *testing.T) {
 	}
 }
 
-// TestSeqComesAndGoes follows an outage by the bubble's clock.
-func TestSeqComesAndGoes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		transport := http.DefaultTransport
-		t.Cleanup(func() { http.DefaultTransport = transport })
-		_ = transport
-		t.SkipNow()
-		time.Sleep(time.Second)
-	})
+// TestSeqComesBack has a Seq that refuses the first request.
+func TestSeqComesBack(t *testing.T) {
+	requests := make(chan int)
+	n := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if n++; n == 1 {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		requests <- n
+	}))
+	t.Cleanup(server.Close)
+	var out lockedBuffer
+	logger, shutdown, err := logging.New(logging.Config{Writer: &out, SeqURL: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want := range 2 {
+		logger.Info("record")
+		if got := <-requests; got != want+1 {
+			t.Errorf("request %d came, want %d", got, want+1)
+		}
+	}
+	if err := shutdown(t.Context()); err != nil {
+		t.Errorf("nothing was left, and shutdown returned %v", err)
+	}
+	if out.count("Seq takes no logs") != 1 || out.count("Seq takes logs again") != 1 {
+		t.Errorf("standard error has:\n%s", out.out.String())
+	}
 }

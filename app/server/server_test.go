@@ -1,0 +1,213 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/rlapp/rlapp/adapters/postgres/postgrestest"
+	"github.com/rlapp/rlapp/adapters/rabbitmq/rabbitmqtest"
+	"github.com/rlapp/rlapp/app/server"
+	"github.com/rlapp/rlapp/app/server/config"
+)
+
+// runner lets one TestMain helper run another.
+type runner func() int
+
+func (r runner) Run() int { return r() }
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(postgrestest.Wrap(runner(func() int { return rabbitmqtest.Run(m) })))
+}
+
+const patience = 60 * time.Second
+
+// logs is written by a process and read by the test.
+type logs struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logs) Write(p []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.b.Write(p) }
+func (l *logs) String() string              { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
+
+// load returns a configuration of the test's own database, free ports and env.
+func load(t *testing.T, env ...string) config.Config {
+	t.Helper()
+	c, err := config.Load(append([]string{
+		"EventStore__ConnectionString=" + postgrestest.New(t),
+		"Api__Address=127.0.0.1:0", "Worker__Address=127.0.0.1:0", "Projections__Address=127.0.0.1:0",
+	}, env...), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func broker(t *testing.T) []string {
+	t.Helper()
+	u, err := url.Parse(rabbitmqtest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := u.User.Password()
+	return []string{
+		"RabbitMq__HostName=" + u.Hostname(), "RabbitMq__Port=" + u.Port(),
+		"RabbitMq__UserName=" + u.User.Username(), "RabbitMq__Password=" + password,
+	}
+}
+
+// running is a process inside the test.
+type running struct {
+	t    *testing.T
+	url  string
+	logs *logs
+	stop func()
+}
+
+// start runs a process; its end, at the latest with the test's, must be clean.
+func start(t *testing.T, role server.Role, c config.Config) *running {
+	t.Helper()
+	r := &running{t: t, logs: &logs{}}
+	logger := slog.New(slog.NewJSONHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s := server.New(role, c, logger, io.Discard)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("%s ended with: %v", role, err)
+		}
+		http.DefaultClient.CloseIdleConnections()
+	})
+	t.Cleanup(r.stop)
+	select {
+	case <-s.Ready():
+	case err := <-done:
+		t.Fatalf("%s did not start: %v", role, err)
+	case <-time.After(patience):
+		t.Fatalf("%s was not ready within %v:\n%s", role, patience, r.logs)
+	}
+	r.url = "http://" + s.Address()
+	return r
+}
+
+func (r *running) get(path string) (int, string) {
+	r.t.Helper()
+	response, err := http.Get(r.url + path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+func (r *running) checkIn(patient string) int {
+	r.t.Helper()
+	body := fmt.Sprintf(`{"queueId":"queue-1","patientId":%q,"patientName":"John Doe","priority":"high","consultationType":"Cardiology"}`, patient)
+	response, err := http.Post(r.url+"/api/waiting-room/check-in", "application/json", strings.NewReader(body))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	_, _ = io.Copy(io.Discard, response.Body)
+	return response.StatusCode
+}
+
+func (r *running) eventually(path, want string) {
+	r.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for {
+		_, body := r.get(path)
+		if strings.Contains(body, want) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			r.t.Fatalf("%s does not show %s within %v: %s", path, want, patience, body)
+		}
+	}
+}
+
+// Each role starts, works and stops without leaving a goroutine: goleak checks
+// that when all tests are done.
+func TestEverythingInOneProcess(t *testing.T) {
+	for name, env := range map[string][]string{"in process": nil, "over RabbitMQ": broker(t)} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, server.RoleAll, load(t, env...))
+			if status := r.checkIn("p"); status != http.StatusOK {
+				t.Fatalf("check-in: %d", status)
+			}
+			r.eventually("/api/waiting-room/monitor", `"totalPatientsWaiting":1`)
+			r.eventually("/api/outbox/pending", `"count":0`)
+			if strings.Contains(r.logs.String(), "John") {
+				t.Error("the log names the patient")
+			}
+		})
+	}
+}
+
+// While RabbitMQ is away check-ins go on; when it is back the outbox drains by
+// itself, and no event has lost an attempt.
+func TestABrokerOutageDelaysAndLosesNothing(t *testing.T) {
+	c := load(t, broker(t)...)
+	r := start(t, server.RoleAll, c)
+	r.checkIn("before")
+	r.eventually("/api/waiting-room/monitor", `"totalPatientsWaiting":1`)
+	node := rabbitmqtest.Shared(t)
+	if err := node.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 5 {
+		if status := r.checkIn(fmt.Sprintf("during-%d", n)); status != http.StatusOK {
+			t.Errorf("check-in during the outage: %d", status)
+		}
+	}
+	r.eventually("/health", `"name":"rabbitmq","status":"Unhealthy"`)
+	r.eventually("/api/outbox/pending", `"count":5`)
+	if err := node.Restart(context.WithoutCancel(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("/api/waiting-room/monitor", `"totalPatientsWaiting":6`)
+	r.eventually("/api/outbox/pending", `"count":0`)
+	if _, metrics := r.get("/metrics"); strings.Contains(metrics, `event_processing_failures_total{`) {
+		t.Error("the outage was counted as failures of events")
+	}
+}
+
+func TestATakenPortIsAClearError(t *testing.T) {
+	first := start(t, server.RoleAll, load(t))
+	c := load(t)
+	c.Api.Address = strings.TrimPrefix(first.url, "http://")
+	err := server.New(server.RoleAll, c, slog.New(slog.DiscardHandler), io.Discard).Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), c.Api.Address) {
+		t.Errorf("got %v, want an error that names %s", err, c.Api.Address)
+	}
+}
+
+func TestADatabaseThatIsAwayIsAClearError(t *testing.T) {
+	c := load(t)
+	c.EventStore.ConnectionString = "postgres://nobody:secret@127.0.0.1:1/none"
+	err := server.New(server.RoleAPI, c, slog.New(slog.DiscardHandler), io.Discard).Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "127.0.0.1") || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v, want an error that names the server and keeps the password", err)
+	}
+}

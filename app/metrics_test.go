@@ -89,6 +89,11 @@ func causeAFailure(t *testing.T, api, projections *process) {
 // Watermill's own metrics are there for every handler, publisher and subscriber.
 func wantHandlersMeasured(t *testing.T, processes map[string]*process) {
 	t.Helper()
+	publishers := map[string][]string{
+		"api":         {"inprocess.PubSub", "postgres.OutboxPublisher"},
+		"worker":      {"rabbitmq.Publisher"},
+		"projections": {"postgres.PoisonStore"},
+	}
 	for name, handlers := range map[string][]string{
 		"api":         {"command.check-in"},
 		"worker":      {"outbox.relay"},
@@ -103,8 +108,10 @@ func wantHandlersMeasured(t *testing.T, processes map[string]*process) {
 				t.Errorf("%s: the subscriber of %s is not measured", name, handler)
 			}
 		}
-		if !strings.Contains(text, "watermill_publish_time_seconds_count") {
-			t.Errorf("%s: no publisher is measured", name)
+		for _, publisher := range publishers[name] {
+			if !strings.Contains(text, fmt.Sprintf(`publisher_name=%q,success="true"`, publisher)) {
+				t.Errorf("%s: publisher %s is not measured", name, publisher)
+			}
 		}
 		if !strings.Contains(text, "pgxpool_acquired_conns") || !strings.Contains(text, "go_goroutines") {
 			t.Errorf("%s: pool or runtime metrics are missing", name)

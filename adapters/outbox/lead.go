@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -119,6 +120,7 @@ func (s *Subscriber) drain(ctx context.Context, out chan<- *message.Message) (mo
 			break
 		}
 		if outcome.failure == "" {
+			r.took = time.Since(r.publishedAt)
 			delivered = append(delivered, r)
 			continue
 		}
@@ -134,6 +136,7 @@ func (s *Subscriber) drain(ctx context.Context, out chan<- *message.Message) (mo
 		return false, away, err
 	}
 	s.metrics.dispatched(delivered)
+	s.logDispatched(ctx, delivered)
 	return len(pending) == s.config.BatchSize, away, nil
 }
 
@@ -205,6 +208,17 @@ func (s *Subscriber) settled(ctx context.Context, msg *message.Message) bool {
 	}
 }
 
+func (s *Subscriber) logDispatched(ctx context.Context, delivered []*row) {
+	if !s.logger.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	for _, r := range delivered {
+		s.logger.DebugContext(ctx, "event relayed", "Component", "OutboxWorker", "EventType", r.EventName,
+			"CorrelationId", r.correlationID, "ProcessingDurationMs", float64(r.took.Microseconds())/1000,
+			"eventId", r.EventID, "queueId", r.AggregateID)
+	}
+}
+
 func (s *Subscriber) recordFailure(ctx context.Context, r *row, o outcome) error {
 	parked, err := s.markFailed(ctx, r, o.failure, o.hopeless)
 	if err != nil {
@@ -212,7 +226,7 @@ func (s *Subscriber) recordFailure(ctx context.Context, r *row, o outcome) error
 	}
 	s.metrics.failed(r)
 	s.logger.ErrorContext(ctx, "an event could not be relayed", "Component", "OutboxWorker",
-		"EventType", r.EventName, "eventId", r.EventID, "queueId", r.AggregateID,
+		"EventType", r.EventName, "CorrelationId", r.correlationID, "eventId", r.EventID, "queueId", r.AggregateID,
 		"attempt", r.RetryCount+1, "parked", parked, "error", o.failure)
 	return nil
 }

@@ -57,7 +57,7 @@ func newSubscriber(t testing.TB, pool *pgxpool.Pool, config outbox.Config) *outb
 // store writes one event for each queue id, in that order.
 func store(t testing.TB, pool *pgxpool.Pool, queueIDs ...string) {
 	t.Helper()
-	events := postgres.NewEventStore(pool, nil)
+	events := postgres.NewEventStore(pool, postgres.EventStoreConfig{})
 	for _, id := range queueIDs {
 		queue, err := events.Load(t.Context(), id)
 		if err != nil {

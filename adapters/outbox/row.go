@@ -24,8 +24,11 @@ type row struct {
 	Metadata    []byte
 	RetryCount  int
 
-	publishedAt time.Time
-	createdAt   time.Time
+	// Known once the row was made into a message.
+	publishedAt   time.Time
+	createdAt     time.Time
+	correlationID string
+	took          time.Duration
 }
 
 // pendingRows reads the next rows in order, leaving out queues whose earlier
@@ -81,6 +84,7 @@ func (r *row) message(destination string, now time.Time) (*message.Message, erro
 	if err != nil {
 		return nil, fmt.Errorf("wrap outbox row %d: %w", r.ID, err)
 	}
+	r.correlationID = headers[schema.HeaderCorrelationID]
 	if occurred, err := time.Parse(time.RFC3339Nano, headers[schema.HeaderOccurredAt]); err == nil {
 		r.createdAt = occurred
 	}

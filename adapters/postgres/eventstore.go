@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -15,20 +16,32 @@ import (
 	"github.com/rlapp/rlapp/waitingroom"
 )
 
+// EventStoreConfig tunes an EventStore. The zero value is ready for use.
+type EventStoreConfig struct {
+	// AfterCommit is called after each commit that wrote to the outbox; it must
+	// not block. Default: nothing is called.
+	AfterCommit func()
+	// Outbox writes the outbox rows: an OutboxPublisher, decorated or not.
+	// Default: OutboxPublisher{}.
+	Outbox message.Publisher
+}
+
 // EventStore appends and replays the events of queues. It is safe for
 // concurrent use.
 type EventStore struct {
-	pool        *pgxpool.Pool
-	afterCommit func()
+	pool   *pgxpool.Pool
+	config EventStoreConfig
 }
 
-// NewEventStore returns a store over the pool. afterCommit, if not nil, is
-// called after each commit that wrote to the outbox; it must not block.
-func NewEventStore(pool *pgxpool.Pool, afterCommit func()) *EventStore {
-	if afterCommit == nil {
-		afterCommit = func() {}
+// NewEventStore returns a store over the pool.
+func NewEventStore(pool *pgxpool.Pool, config EventStoreConfig) *EventStore {
+	if config.AfterCommit == nil {
+		config.AfterCommit = func() {}
 	}
-	return &EventStore{pool: pool, afterCommit: afterCommit}
+	if config.Outbox == nil {
+		config.Outbox = OutboxPublisher{}
+	}
+	return &EventStore{pool: pool, config: config}
 }
 
 // Load replays a queue. A queue without events comes back at version 0.
@@ -83,7 +96,7 @@ func (s *EventStore) Append(
 		if position, err = insertEvents(ctx, tx, records); err != nil {
 			return err
 		}
-		return publishToOutbox(ctx, tx, records)
+		return publishToOutbox(ctx, tx, s.config.Outbox, records)
 	})
 	if isVersionTaken(err) {
 		return waitingroom.Appended{}, &waitingroom.Error{
@@ -94,7 +107,7 @@ func (s *EventStore) Append(
 	if err != nil {
 		return waitingroom.Appended{}, fmt.Errorf("append %d events to queue %q: %w", len(events), queueID, err)
 	}
-	s.afterCommit()
+	s.config.AfterCommit()
 	return waitingroom.Appended{EventCount: len(events), Version: expected + int64(len(events)), Position: position}, nil
 }
 

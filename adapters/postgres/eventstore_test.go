@@ -41,7 +41,7 @@ func visit(queueID string) []waitingroom.Event {
 }
 
 func TestAppendedEventsComeBack(t *testing.T) {
-	store := postgres.NewEventStore(newPool(t), nil)
+	store := postgres.NewEventStore(newPool(t), postgres.EventStoreConfig{})
 	events := visit("queue-1")
 	if len(events) != len(schema.EventNames()) {
 		t.Fatalf("the test has %d events, the catalogue %d", len(events), len(schema.EventNames()))
@@ -73,7 +73,7 @@ func TestAppendedEventsComeBack(t *testing.T) {
 func TestEventOutboxAndLagAreWrittenTogether(t *testing.T) {
 	pool := newPool(t)
 	woken := 0
-	store := postgres.NewEventStore(pool, func() { woken++ })
+	store := postgres.NewEventStore(pool, postgres.EventStoreConfig{AfterCommit: func() { woken++ }})
 	if _, err := store.Append(t.Context(), "queue-1", 0, visit("queue-1")[:2], cause); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestEventOutboxAndLagAreWrittenTogether(t *testing.T) {
 
 func TestALostRaceIsAConflictAndWritesNothing(t *testing.T) {
 	pool := newPool(t)
-	store := postgres.NewEventStore(pool, nil)
+	store := postgres.NewEventStore(pool, postgres.EventStoreConfig{})
 	events := visit("queue-1")[:2]
 	if _, err := store.Append(t.Context(), "queue-1", 0, events, cause); err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func TestAFailedOutboxWriteLeavesNoEvent(t *testing.T) {
 	if _, err := pool.Exec(t.Context(), "ALTER TABLE waiting_room_outbox ADD CHECK (aggregate_id <> 'queue-1')"); err != nil {
 		t.Fatal(err)
 	}
-	store := postgres.NewEventStore(pool, func() { t.Error("the relay was woken without a commit") })
+	store := postgres.NewEventStore(pool, postgres.EventStoreConfig{AfterCommit: func() { t.Error("the relay was woken without a commit") }})
 	if _, err := store.Append(t.Context(), "queue-1", 0, visit("queue-1"), cause); err == nil {
 		t.Fatal("the append succeeded without its outbox rows")
 	}
@@ -149,7 +149,7 @@ func wantCounts(t *testing.T, pool *pgxpool.Pool, events, outbox, lag int) {
 // Writers of one queue that race get every version exactly once.
 func TestConcurrentAppendsGiveEachVersionOnce(t *testing.T) {
 	pool := newPool(t)
-	store := postgres.NewEventStore(pool, nil)
+	store := postgres.NewEventStore(pool, postgres.EventStoreConfig{})
 	const writers, each = 8, 10
 	var group sync.WaitGroup
 	for w := range writers {
@@ -197,7 +197,7 @@ func TestAnEventOfANewerBuildIsAClearError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = postgres.NewEventStore(pool, nil).Load(t.Context(), "queue-1")
+	_, err = postgres.NewEventStore(pool, postgres.EventStoreConfig{}).Load(t.Context(), "queue-1")
 	var unknown *schema.UnknownVersionError
 	if !errors.As(err, &unknown) || unknown.Version != 99 {
 		t.Errorf("got %v, want an unknown version", err)

@@ -15,17 +15,46 @@ import (
 	"github.com/rlapp/rlapp/schema"
 )
 
-// publishToOutbox writes the outbox rows through watermill-sql's publisher, in
-// the caller's transaction.
-func publishToOutbox(ctx context.Context, tx pgx.Tx, records []record) error {
-	publisher, err := wmsql.NewPublisher(txExecutor{ctx: ctx, tx: tx}, wmsql.PublisherConfig{SchemaAdapter: OutboxSchema{}}, nil)
+// OutboxPublisher is a message.Publisher that writes outbox rows through
+// watermill-sql's publisher, in the transaction that the context of the first
+// message carries. It can be decorated like any other.
+type OutboxPublisher struct{}
+
+var _ message.Publisher = OutboxPublisher{}
+
+// errNoTransaction is returned for messages that no event store sent.
+var errNoTransaction = errors.New("the outbox takes messages within a transaction of the event store only")
+
+// Publish writes one row a message.
+func (OutboxPublisher) Publish(topic string, messages ...*message.Message) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	executor, ok := messages[0].Context().Value(executorKey{}).(txExecutor)
+	if !ok {
+		return errNoTransaction
+	}
+	publisher, err := wmsql.NewPublisher(executor, wmsql.PublisherConfig{SchemaAdapter: OutboxSchema{}}, nil)
 	if err != nil {
 		return fmt.Errorf("make the outbox publisher: %w", err)
 	}
+	return publisher.Publish(topic, messages...)
+}
+
+// Close does nothing: the transactions belong to the event store.
+func (OutboxPublisher) Close() error { return nil }
+
+type executorKey struct{}
+
+// publishToOutbox writes the outbox rows of records in the caller's transaction.
+func publishToOutbox(ctx context.Context, tx pgx.Tx, publisher message.Publisher, records []record) error {
+	// A context of their own: that of the command says that it was published.
+	carrier := context.WithValue(context.Background(), executorKey{}, txExecutor{ctx: ctx, tx: tx})
 	messages := make([]*message.Message, len(records))
 	for i, r := range records {
 		messages[i] = message.NewMessage(r.metadata.EventID, r.payload)
 		messages[i].Metadata = schema.Headers(r.name, r.metadata)
+		messages[i].SetContext(carrier)
 	}
 	return publisher.Publish(schema.Topic, messages...)
 }

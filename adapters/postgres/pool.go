@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -38,8 +39,13 @@ func Open(ctx context.Context, connString string, config PoolConfig) (*pgxpool.P
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 5 * time.Second
 	}
-	c.ConnConfig.ConnectTimeout = config.ConnectTimeout
-	c.ConnConfig.RuntimeParams["application_name"] = config.ApplicationName
+	// What the operator says in the connection string wins.
+	if !strings.Contains(connString, "connect_timeout") {
+		c.ConnConfig.ConnectTimeout = config.ConnectTimeout
+	}
+	if c.ConnConfig.RuntimeParams["application_name"] == "" {
+		c.ConnConfig.RuntimeParams["application_name"] = config.ApplicationName
+	}
 	c.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {

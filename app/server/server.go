@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 
 	"github.com/IBM/pgxpoolprometheus"
 	"github.com/ThreeDotsLabs/watermill"
@@ -167,36 +168,19 @@ func (s *Server) startRelay(ctx context.Context, t *transport) (wake func(), err
 	return relay.Wake, s.process.start(ctx, relaying)
 }
 
-func (s *Server) startHTTP(ctx context.Context, t *transport, wake func()) error {
+// startHTTP serves the operations of every process, and the API where the role has one.
+func (s *Server) startHTTP(ctx context.Context, t *transport, wake func()) (err error) {
 	checks := append([]httpapi.Check{{Name: "postgres", Probe: s.views.Ping}}, t.checks...)
 	operations := httpapi.NewOperations(s.registry, checks...)
 	handler, address := operations.Handler(), s.config.Worker.Address
 	switch {
-	case s.role == RoleProjections:
-		address = s.config.Projections.Address
 	case s.role.servesAPI():
 		address = s.config.Api.Address
-		notifier := postgres.NewNotifier(s.pool, s.logger)
-		store := postgres.NewEventStore(s.pool, func() { wake(); notifier.Notify() })
-		bus, commands, err := s.commandStage(store)
-		if err != nil {
+		if handler, err = s.startAPI(ctx, operations, wake); err != nil {
 			return err
 		}
-		rebuilds := readmodel.NewRebuilder(s.views, s.logger)
-		err = errors.Join(
-			s.process.start(ctx, stage{name: "relay wake-up", run: notifier.Run}),
-			s.process.start(ctx, closeStage("rebuilds", func() error { rebuilds.Close(); return nil })),
-			s.process.start(ctx, commands),
-		)
-		if err != nil {
-			return err
-		}
-		handler, err = httpapi.New(bus, s.views, rebuilds, operations, s.logger, s.registry, httpapi.Config{
-			MaxBodyBytes: s.config.Api.MaxBodyBytes, Annotate: logging.WithCorrelationID,
-		})
-		if err != nil {
-			return err
-		}
+	case s.role.projects():
+		address = s.config.Projections.Address
 	}
 	serving, addr, err := httpStage(ctx, address, handler, s.logger, s.config.Api.ShutdownTimeout())
 	if err != nil {
@@ -208,6 +192,35 @@ func (s *Server) startHTTP(ctx context.Context, t *transport, wake func()) error
 	}
 	s.logger.InfoContext(ctx, "ready", "Component", s.role.component(), "role", s.role, "address", addr.String())
 	return s.greet()
+}
+
+// startAPI starts what the API needs and returns its handler. wake is called
+// after each commit.
+func (s *Server) startAPI(ctx context.Context, operations *httpapi.Operations, wake func()) (http.Handler, error) {
+	outboxRows, err := s.metrics.DecoratePublisher(postgres.OutboxPublisher{})
+	if err != nil {
+		return nil, fmt.Errorf("decorate the outbox: %w", err)
+	}
+	notifier := postgres.NewNotifier(s.pool, s.logger)
+	store := postgres.NewEventStore(s.pool, postgres.EventStoreConfig{
+		AfterCommit: func() { wake(); notifier.Notify() }, Outbox: outboxRows,
+	})
+	bus, commands, err := s.commandStage(store)
+	if err != nil {
+		return nil, err
+	}
+	rebuilds := readmodel.NewRebuilder(s.views, s.logger)
+	err = errors.Join(
+		s.process.start(ctx, stage{name: "relay wake-up", run: notifier.Run}),
+		s.process.start(ctx, closeStage("rebuilds", func() error { rebuilds.Close(); return nil })),
+		s.process.start(ctx, commands),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.New(bus, s.views, rebuilds, operations, s.logger, s.registry, httpapi.Config{
+		MaxBodyBytes: s.config.Api.MaxBodyBytes, Annotate: logging.WithCorrelationID,
+	})
 }
 
 // closeStage is a part that only has to be closed in its turn.

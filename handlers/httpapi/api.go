@@ -71,7 +71,7 @@ func New(
 	a := &api{commands: commands, views: views, rebuilds: rebuilds, logger: logger, config: config}
 
 	router := chi.NewRouter()
-	router.Use(observe, a.correlate, a.recoverPanic, a.guard)
+	router.Use(observe, a.correlate, a.log, a.recoverPanic, a.guard)
 	router.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, newProblem(r.Context(), http.StatusNotFound, codeNotFound, "there is no such route; see /docs"))
 	})

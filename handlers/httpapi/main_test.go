@@ -84,7 +84,7 @@ func newBus(t *testing.T, pool *pgxpool.Pool) *command.Bus {
 		t.Fatal(err)
 	}
 	router.AddMiddleware(command.ReplyFailure)
-	command.Register(router, bus, command.NewHandlers(postgres.NewEventStore(pool, nil), command.Config{}))
+	command.Register(router, bus, command.NewHandlers(postgres.NewEventStore(pool, postgres.EventStoreConfig{}), command.Config{}))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

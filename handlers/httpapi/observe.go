@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -37,6 +38,25 @@ func observeRequests(registerer prometheus.Registerer) (func(http.Handler) http.
 				Observe(time.Since(start).Seconds())
 		})
 	}, nil
+}
+
+// slowRequest is the duration from which a request is logged as a warning.
+const slowRequest = 500 * time.Millisecond
+
+// log writes a line a request, without its query and body: they may name a patient.
+func (a *api) log(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		recorder := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		next.ServeHTTP(recorder, r)
+		took, level := time.Since(start), slog.LevelDebug
+		if took > slowRequest {
+			level = slog.LevelWarn
+		}
+		a.logger.Log(r.Context(), level, "request answered", "Component", "API", "method", knownMethod(r.Method),
+			"route", chi.RouteContext(r.Context()).RoutePattern(), "status", recorder.Status(),
+			"ProcessingDurationMs", float64(took.Microseconds())/1000)
+	})
 }
 
 // knownMethod keeps invented methods from making label values.

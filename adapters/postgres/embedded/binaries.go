@@ -44,7 +44,7 @@ func (d directory) binaries(ctx context.Context, s search) (string, error) {
 	}
 	var failure error
 	if s.only == "" {
-		tried = append(tried, "`pg_config --bindir`, "+strings.Join(s.globs, ", ")+" and PATH: nothing else there")
+		tried = append(tried, "`pg_config --bindir`, "+strings.Join(s.globs, ", ")+" and PATH: no other PostgreSQL")
 	}
 	if s.only == "" && s.download != nil {
 		var dir string

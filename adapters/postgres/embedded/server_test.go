@@ -159,6 +159,17 @@ func TestRestartAfterKill(t *testing.T) {
 	}
 }
 
+func TestDeathIsRemembered(t *testing.T) {
+	s := start(t, embedded.Config{DataDirectory: existingDirectory(t)})
+	if err := s.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	stop(t, s)
+	if err := s.Err(); err == nil {
+		t.Error("Stop made it forget")
+	}
+}
+
 func TestConfigNamesEveryMistake(t *testing.T) {
 	_, err := embedded.Start(t.Context(), embedded.Config{
 		Port:       70000,

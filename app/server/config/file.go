@@ -14,7 +14,7 @@ import (
 
 // readFile reads a file of sections with keys, as in appsettings.json.
 func (s *settings) readFile(path string) {
-	data, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	data, err := os.ReadFile(path)
 	if err != nil {
 		var cause *fs.PathError
 		if errors.As(err, &cause) {

@@ -68,30 +68,53 @@ func TestLoad(t *testing.T) {
 		}`, func(c *config.Config) {
 			c.OutboxDispatcher = config.OutboxDispatcher{PollingIntervalSeconds: 3, BatchSize: 200, MaxRetryAttempts: 5, BaseRetryDelaySeconds: 20}
 		}},
-		{"the environment wins over the file", []string{"Logging__Format=json"},
+		{
+			"the environment wins over the file",
+			[]string{"Logging__Format=json"},
 			`{"Logging": {"Format": "text", "Level": "warn"}}`,
-			func(c *config.Config) { c.Logging = config.Logging{Format: "json", Level: slog.LevelWarn} }},
-		{"names in any case", []string{"EVENTSTORE__MAXCONNECTIONS=7", "api__address=:80"},
+			func(c *config.Config) { c.Logging = config.Logging{Format: "json", Level: slog.LevelWarn} },
+		},
+		{
+			"names in any case",
+			[]string{"EVENTSTORE__MAXCONNECTIONS=7", "api__address=:80"},
 			`{"waitingroom": {"MAXCAPACITY": 9}}`,
 			func(c *config.Config) {
 				c.EventStore.MaxConnections, c.Api.Address, c.WaitingRoom.MaxCapacity = 7, ":80", 9
-			}},
-		{"an empty value is not set", []string{"RabbitMq__UserName=", "Api__Address="},
+			},
+		},
+		{
+			"an empty value is not set",
+			[]string{"RabbitMq__UserName=", "Api__Address="},
 			`{"RabbitMq": {"UserName": "file", "Password": "", "HostName": null}}`,
-			func(c *config.Config) { c.RabbitMq.UserName = "file" }},
-		{"the last of the same variable counts, as for programs", []string{"Api__Address=:2", "Api__Address=:1"}, "",
-			func(c *config.Config) { c.Api.Address = ":1" }},
-		{"a file from Windows", nil, "\xef\xbb\xbf{\r\n\"Embedded\": {\"Download\": false,},\r\n}",
-			func(c *config.Config) { c.Embedded.Download = false }},
+			func(c *config.Config) { c.RabbitMq.UserName = "file" },
+		},
+		{
+			"the last of the same variable counts, as for programs",
+			[]string{"Api__Address=:2", "Api__Address=:1"},
+			"",
+			func(c *config.Config) { c.Api.Address = ":1" },
+		},
+		{
+			"a file from Windows", nil, "\xef\xbb\xbf{\r\n\"Embedded\": {\"Download\": false,},\r\n}",
+			func(c *config.Config) { c.Embedded.Download = false },
+		},
 		{"a number as a text", nil, `{"RabbitMq": {"Port": "5673"}}`, func(c *config.Config) { c.RabbitMq.Port = 5673 }},
-		{"Maximum Pool Size", []string{"EventStore__ConnectionString=Host=db;Maximum Pool Size=3"}, "",
+		{
+			"Maximum Pool Size",
+			[]string{"EventStore__ConnectionString=Host=db;Maximum Pool Size=3"},
+			"",
 			func(c *config.Config) {
 				c.EventStore = config.EventStore{ConnectionString: "Host=db;Maximum Pool Size=3", MaxConnections: 3}
-			}},
-		{"MaxConnections wins over Maximum Pool Size", []string{"EventStore__ConnectionString=Host=db;Maximum Pool Size=3", "EventStore__MaxConnections=5"}, "",
+			},
+		},
+		{
+			"MaxConnections wins over Maximum Pool Size",
+			[]string{"EventStore__ConnectionString=Host=db;Maximum Pool Size=3", "EventStore__MaxConnections=5"},
+			"",
 			func(c *config.Config) {
 				c.EventStore = config.EventStore{ConnectionString: "Host=db;Maximum Pool Size=3", MaxConnections: 5}
-			}},
+			},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -156,7 +179,7 @@ func TestLoadRefuses(t *testing.T) {
 func checkMistakes(t *testing.T, err error, want ...config.Mistake) {
 	t.Helper()
 	var got []config.Mistake
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // its parts are compared
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, err := range joined.Unwrap() {
 			var m *config.Mistake
 			if !errors.As(err, &m) {

@@ -48,7 +48,7 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if *update {
-		if err := os.WriteFile(pagePath, want.Bytes(), 0o644); err != nil { //nolint:gosec // a page for everyone
+		if err := os.WriteFile(pagePath, want.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

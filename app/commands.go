@@ -78,7 +78,7 @@ func serve(ctx context.Context, role server.Role, c config.Config) (err error) {
 		defer cancel()
 		err = errors.Join(err, flush(ctx))
 	}()
-	return server.New(role, c, logger, os.Stdout).Run(ctx)
+	return server.New(role, c, logger, os.Stdout, plugins(logger)...).Run(ctx)
 }
 
 const (

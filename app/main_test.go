@@ -2,12 +2,11 @@ package main_test
 
 import (
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/rlapp/rlapp/adapters/postgres/postgrestest"
 	"github.com/rlapp/rlapp/adapters/rabbitmq/rabbitmqtest"
@@ -48,29 +47,13 @@ func (r runner) Run() int { return r() }
 // schema and a virtual host of RabbitMQ, both the test's own.
 func emptyServices(t testing.TB) []string {
 	t.Helper()
-	broker, err := url.Parse(rabbitmqtest.URL(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	broker := rabbitmqtest.VirtualHost(t)
 	password, _ := broker.User.Password()
-	virtualHost := newVirtualHost(t, broker.User.Username())
 	return []string{
 		"EventStore__ConnectionString=" + postgrestest.New(t),
 		"RabbitMq__HostName=" + broker.Hostname(), "RabbitMq__Port=" + broker.Port(),
-		"RabbitMq__UserName=" + broker.User.Username(), "RabbitMq__Password=" + password, "RabbitMq__VirtualHost=" + virtualHost,
+		"RabbitMq__UserName=" + broker.User.Username(), "RabbitMq__Password=" + password, "RabbitMq__VirtualHost=" + strings.TrimPrefix(broker.Path, "/"),
 	}
-}
-
-// newVirtualHost gives the test exchanges and queues of its own.
-func newVirtualHost(t testing.TB, user string) string {
-	t.Helper()
-	name := fmt.Sprintf("rlapp-%d", time.Now().UnixNano())
-	for _, command := range [][]string{{"add_vhost", name}, {"set_permissions", "-p", name, user, ".*", ".*", ".*"}} {
-		if output, err := rabbitmqtest.Shared(t).Ctl(t.Context(), command...); err != nil {
-			t.Fatalf("rabbitmqctl %v: %v\n%s", command, err, output)
-		}
-	}
-	return name
 }
 
 // services is emptyServices after --init-db.

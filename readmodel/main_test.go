@@ -43,7 +43,7 @@ func newFixture(t *testing.T) fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	return fixture{pool: pool, views: readmodel.NewStore(pool), events: postgres.NewEventStore(pool, nil)}
+	return fixture{pool: pool, views: readmodel.NewStore(pool), events: postgres.NewEventStore(pool, postgres.EventStoreConfig{})}
 }
 
 // store appends events to a queue and returns them as they are stored.

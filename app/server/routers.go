@@ -16,7 +16,9 @@ import (
 	"github.com/rlapp/rlapp/adapters/outbox"
 	"github.com/rlapp/rlapp/adapters/postgres"
 	"github.com/rlapp/rlapp/handlers/command"
+	"github.com/rlapp/rlapp/handlers/plugin"
 	"github.com/rlapp/rlapp/handlers/projection"
+	"github.com/rlapp/rlapp/readmodel"
 )
 
 // Watermill's own buckets start at 0.1 ms steps that suit nobody here; these run
@@ -109,8 +111,17 @@ const (
 	outboxTopic = "waiting_room_outbox"
 )
 
-// projectionStage subscribes the projections to the transport.
-func (s *Server) projectionStage(t *transport) (stage, error) {
+// queues lists the queue of every handler: the projections' and the plugins'.
+func (s *Server) queues() []plugin.Queue {
+	var queues []plugin.Queue
+	for _, p := range readmodel.Projections() {
+		queues = append(queues, plugin.Queue{Handler: p.HandlerName()})
+	}
+	return append(queues, plugin.Queues(s.plugins)...)
+}
+
+// handlerStage subscribes the projections and the plugins to the transport.
+func (s *Server) handlerStage(t *transport) (stage, error) {
 	router, err := s.newRouter()
 	if err != nil {
 		return stage{}, err
@@ -120,12 +131,19 @@ func (s *Server) projectionStage(t *transport) (stage, error) {
 	if err != nil {
 		return stage{}, fmt.Errorf("decorate the poison store: %w", err)
 	}
-	plugin, err := projection.Plugin(s.views, t.subscriber, poison, s.logger, projection.Config{Registerer: s.registry})
+	subscriber := func(handlerName string) (message.Subscriber, error) {
+		return t.subscriber(plugin.Queue{Handler: handlerName})
+	}
+	projections, err := projection.Plugin(s.views, subscriber, poison, s.logger, projection.Config{Registerer: s.registry})
 	if err != nil {
 		return stage{}, err
 	}
-	router.AddPlugin(plugin)
-	return routerStage("projections", router), nil
+	plugins, err := plugin.Register(s.plugins, t.subscriber, poison, s.logger, plugin.Config{})
+	if err != nil {
+		return stage{}, err
+	}
+	router.AddPlugin(projections, plugins)
+	return routerStage("handlers", router), nil
 }
 
 // rollUpEvery is how often the lag of the last minutes is rolled up.

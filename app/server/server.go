@@ -21,6 +21,7 @@ import (
 	"github.com/rlapp/rlapp/app/server/config"
 	"github.com/rlapp/rlapp/app/server/logging"
 	"github.com/rlapp/rlapp/handlers/httpapi"
+	"github.com/rlapp/rlapp/handlers/plugin"
 	"github.com/rlapp/rlapp/readmodel"
 )
 
@@ -30,6 +31,7 @@ type Server struct {
 	config  config.Config
 	logger  *slog.Logger
 	out     io.Writer
+	plugins []plugin.Plugin
 	process *process
 
 	watermillLogger watermill.LoggerAdapter
@@ -42,15 +44,17 @@ type Server struct {
 	ready chan struct{}
 }
 
-// New returns a process with the given role. It connects to nothing yet. The
-// logger takes everything it has to say but the greeting, which goes to out.
-func New(role Role, c config.Config, logger *slog.Logger, out io.Writer) *Server {
+// New returns a process with the given role and, where it runs handlers, the
+// plugins. It connects to nothing yet. The logger takes everything it has to say
+// but the greeting, which goes to out.
+func New(role Role, c config.Config, logger *slog.Logger, out io.Writer, plugins ...plugin.Plugin) *Server {
 	registry := prometheus.NewRegistry()
 	return &Server{
 		role:            role,
 		config:          c,
 		logger:          logger,
 		out:             out,
+		plugins:         plugins,
 		process:         newProcess(logger),
 		watermillLogger: watermill.NewSlogLoggerWithLevelMapping(logger, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug}),
 		registry:        registry,
@@ -96,7 +100,7 @@ func (s *Server) start(ctx context.Context) error {
 	}
 	t := &transport{close: func() error { return nil }}
 	if s.role.needsBroker() {
-		if t, err = newTransport(s.config, s.logger, s.watermillLogger); err != nil {
+		if t, err = newTransport(s.config, s.queues(), s.logger, s.watermillLogger); err != nil {
 			return err
 		}
 		if err := s.process.start(ctx, closeStage("transport", t.close)); err != nil {
@@ -104,7 +108,7 @@ func (s *Server) start(ctx context.Context) error {
 		}
 	}
 	if s.role.projects() {
-		if err := s.startProjections(ctx, t); err != nil {
+		if err := s.startHandlers(ctx, t); err != nil {
 			return err
 		}
 	}
@@ -139,12 +143,12 @@ func (s *Server) openPool(ctx context.Context, connString string) (err error) {
 	return postgres.CheckSchema(ctx, s.pool)
 }
 
-func (s *Server) startProjections(ctx context.Context, t *transport) error {
-	projections, err := s.projectionStage(t)
+func (s *Server) startHandlers(ctx context.Context, t *transport) error {
+	handlers, err := s.handlerStage(t)
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.process.start(ctx, s.rollUpStage()), s.process.start(ctx, projections))
+	return errors.Join(s.process.start(ctx, s.rollUpStage()), s.process.start(ctx, handlers))
 }
 
 // startRelay returns what wakes the relay after a commit in this process.

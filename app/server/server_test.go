@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +18,8 @@ import (
 	"github.com/rlapp/rlapp/adapters/rabbitmq/rabbitmqtest"
 	"github.com/rlapp/rlapp/app/server"
 	"github.com/rlapp/rlapp/app/server/config"
+	"github.com/rlapp/rlapp/handlers/plugin"
+	"github.com/rlapp/rlapp/schema"
 )
 
 // runner lets one TestMain helper run another.
@@ -56,14 +57,11 @@ func load(t *testing.T, env ...string) config.Config {
 
 func broker(t *testing.T) []string {
 	t.Helper()
-	u, err := url.Parse(rabbitmqtest.URL(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	u := rabbitmqtest.VirtualHost(t)
 	password, _ := u.User.Password()
 	return []string{
 		"RabbitMq__HostName=" + u.Hostname(), "RabbitMq__Port=" + u.Port(),
-		"RabbitMq__UserName=" + u.User.Username(), "RabbitMq__Password=" + password,
+		"RabbitMq__UserName=" + u.User.Username(), "RabbitMq__Password=" + password, "RabbitMq__VirtualHost=" + strings.TrimPrefix(u.Path, "/"),
 	}
 }
 
@@ -76,11 +74,11 @@ type running struct {
 }
 
 // start runs a process; its end, at the latest with the test's, must be clean.
-func start(t *testing.T, role server.Role, c config.Config) *running {
+func start(t *testing.T, role server.Role, c config.Config, plugins ...plugin.Plugin) *running {
 	t.Helper()
 	r := &running{t: t, logs: &logs{}}
 	logger := slog.New(slog.NewJSONHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s := server.New(role, c, logger, io.Discard)
+	s := server.New(role, c, logger, io.Discard, plugins...)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -162,6 +160,37 @@ func TestEverythingInOneProcess(t *testing.T) {
 				t.Error("the log names the patient")
 			}
 		})
+	}
+}
+
+// A plugin's handler gets its events over either transport.
+func TestAPluginGetsItsEvents(t *testing.T) {
+	for name, env := range map[string][]string{"in process": nil, "over RabbitMQ": broker(t)} {
+		t.Run(name, func(t *testing.T) {
+			got := make(chan string, 10)
+			r := start(t, server.RoleAll, load(t, env...), plugin.Plugin{Name: "test-team", Handlers: []plugin.Handler{
+				plugin.On("checked-in", func(_ context.Context, e schema.PatientCheckedIn, _ schema.Metadata) error {
+					got <- e.PatientID
+					return nil
+				}),
+			}})
+			r.checkIn("p")
+			select {
+			case patient := <-got:
+				if patient != "p" {
+					t.Errorf("got %q", patient)
+				}
+			case <-time.After(patience):
+				t.Errorf("no event within %v", patience)
+			}
+		})
+	}
+}
+
+func TestMistakesInPluginsStopTheStart(t *testing.T) {
+	err := server.New(server.RoleAll, load(t), slog.New(slog.DiscardHandler), io.Discard, plugin.Plugin{Name: "empty"}).Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), `"empty" has no handlers`) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -12,15 +12,15 @@ import (
 	"github.com/rlapp/rlapp/adapters/rabbitmq"
 	"github.com/rlapp/rlapp/app/server/config"
 	"github.com/rlapp/rlapp/handlers/httpapi"
-	"github.com/rlapp/rlapp/readmodel"
+	"github.com/rlapp/rlapp/handlers/plugin"
 	"github.com/rlapp/rlapp/schema"
 )
 
 // transport carries events from the relay to the handlers.
 type transport struct {
 	publisher message.Publisher
-	// subscriber makes the subscriber of one handler.
-	subscriber func(handlerName string) (message.Subscriber, error)
+	// subscriber makes the subscriber of one handler's queue.
+	subscriber func(plugin.Queue) (message.Subscriber, error)
 	// outage says that an error tells about the transport, not the event.
 	outage func(error) bool
 	// hopeless says that no retry can help an event.
@@ -31,11 +31,11 @@ type transport struct {
 
 // newTransport returns RabbitMQ where it is configured, else the in-process
 // transport of the embedded default.
-func newTransport(c config.Config, logger *slog.Logger, watermillLogger watermill.LoggerAdapter) (*transport, error) {
+func newTransport(c config.Config, queues []plugin.Queue, logger *slog.Logger, watermillLogger watermill.LoggerAdapter) (*transport, error) {
 	if c.RabbitMq.HostName == "" {
 		return inProcess(watermillLogger), nil
 	}
-	return overRabbitMQ(c, logger)
+	return overRabbitMQ(c, queues, logger)
 }
 
 // inProcess relays within the process. Publish returns only when every
@@ -45,21 +45,21 @@ func inProcess(logger watermill.LoggerAdapter) *transport {
 	channel := gochannel.NewGoChannel(gochannel.Config{BlockPublishUntilSubscriberAck: true}, logger)
 	return &transport{
 		publisher:  channel,
-		subscriber: func(string) (message.Subscriber, error) { return channel, nil },
+		subscriber: func(plugin.Queue) (message.Subscriber, error) { return channel, nil },
 		outage:     func(error) bool { return false },
 		hopeless:   func(error) bool { return false },
 		close:      channel.Close,
 	}
 }
 
-func overRabbitMQ(c config.Config, logger *slog.Logger) (*transport, error) {
+func overRabbitMQ(c config.Config, queues []plugin.Queue, logger *slog.Logger) (*transport, error) {
 	base := rabbitmq.Config{URL: c.RabbitMq.URL()}
 	publishing := base
 	publishing.Exchange = schema.Topic
-	for _, p := range readmodel.Projections() {
+	for _, q := range queues {
 		// Every queue is there before the first event, so none is lost to a
-		// projection that has never run.
-		publishing.Groups = append(publishing.Groups, rabbitmq.Group{Name: p.HandlerName()})
+		// handler that has never run.
+		publishing.Groups = append(publishing.Groups, rabbitmq.Group{Name: q.Handler, BindingKeys: q.BindingKeys})
 	}
 	publisher, err := rabbitmq.NewPublisher(logger, publishing)
 	if err != nil {
@@ -67,9 +67,9 @@ func overRabbitMQ(c config.Config, logger *slog.Logger) (*transport, error) {
 	}
 	return &transport{
 		publisher: publisher,
-		subscriber: func(handlerName string) (message.Subscriber, error) {
+		subscriber: func(q plugin.Queue) (message.Subscriber, error) {
 			own := base
-			own.ConsumerGroup, own.ConnectionName = handlerName, "rlapp "+handlerName
+			own.ConsumerGroup, own.BindingKeys, own.ConnectionName = q.Handler, q.BindingKeys, "rlapp "+q.Handler
 			return rabbitmq.NewSubscriber(logger, own)
 		},
 		outage: func(err error) bool {

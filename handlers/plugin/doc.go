@@ -1,0 +1,11 @@
+// Package plugin is the seam for teams: a typed function becomes a handler with
+// a durable queue of its own, retry, poison handling, metrics and logs.
+//
+// On the way of a check-in a plugin stands beside the projections: it receives
+// each event from the transport, after the commit, and can hold nothing up but
+// its own queue. The package imports schema and Watermill; plugins and
+// app/server import it.
+//
+// To add one: write a package below handlers/plugins that returns a Plugin, and
+// list it in app/plugins.go.
+package plugin

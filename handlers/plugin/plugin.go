@@ -1,0 +1,100 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+
+	"github.com/rlapp/rlapp/schema"
+)
+
+// Plugin is one team's set of handlers.
+type Plugin struct {
+	// Name is the team's or the feature's name: lower-case letters, digits and
+	// dashes. With a handler's name it names the queue, so it is public API: a
+	// renamed plugin starts with an empty queue, and the old one fills up.
+	Name string
+	// Handlers are made with On.
+	Handlers []Handler
+}
+
+// Handler reacts to one kind of event.
+type Handler struct {
+	name   string
+	event  string
+	handle func(ctx context.Context, e schema.Recorded) error
+}
+
+// On makes a handler of a function that takes one kind of event.
+//
+// The function is called at least once for each event, in order for each queue
+// of patients, one at a time: after a crash an event may come again, so what it
+// does must bear repeating; Metadata.EventID tells the same event. An error is
+// retried, and after Config.MaxRetries the event is set aside for a person and
+// the next one comes. ctx ends when the process stops.
+func On[E schema.Event](name string, handle func(ctx context.Context, e E, m schema.Metadata) error) Handler {
+	var zero E
+	return Handler{name: name, event: zero.EventName(), handle: func(ctx context.Context, r schema.Recorded) error {
+		e, ok := r.Event.(E)
+		if !ok {
+			return nil // another kind of event: the in-process transport hands everything to everyone
+		}
+		return handle(ctx, e, r.Metadata)
+	}}
+}
+
+// Queue is what a handler needs of a transport.
+type Queue struct {
+	// Handler is the handler's full name, "plugin.<plugin>.<handler>": its name in
+	// the router, in metrics and of its queue.
+	Handler string
+	// BindingKeys are the routing keys of the events that the queue takes.
+	BindingKeys []string
+}
+
+// Queues lists the queues of plugins, so that they can be made before the first
+// event is published.
+func Queues(plugins []Plugin) []Queue {
+	var queues []Queue
+	for _, p := range plugins {
+		for _, h := range p.Handlers {
+			queues = append(queues, p.queue(h))
+		}
+	}
+	return queues
+}
+
+func (p Plugin) queue(h Handler) Queue {
+	return Queue{Handler: "plugin." + p.Name + "." + h.name, BindingKeys: []string{h.event + ".*"}}
+}
+
+var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,40}$`)
+
+// Validate returns every mistake in the plugins at once: names that are not
+// usable or not unique, and plugins without handlers.
+func Validate(plugins []Plugin) error {
+	var errs []error
+	seen := map[string]bool{}
+	for _, p := range plugins {
+		if !validName.MatchString(p.Name) {
+			errs = append(errs, fmt.Errorf("plugin %q: a name has lower-case letters, digits and dashes, up to 41", p.Name))
+		}
+		if len(p.Handlers) == 0 {
+			errs = append(errs, fmt.Errorf("plugin %q has no handlers", p.Name))
+		}
+		for _, h := range p.Handlers {
+			name := p.queue(h).Handler
+			switch {
+			case h.handle == nil:
+				errs = append(errs, fmt.Errorf("plugin %q: a handler is made with On", p.Name))
+			case !validName.MatchString(h.name):
+				errs = append(errs, fmt.Errorf("plugin %q, handler %q: a name has lower-case letters, digits and dashes, up to 41", p.Name, h.name))
+			case seen[name]:
+				errs = append(errs, fmt.Errorf("handler %s is there twice; give one another name", name))
+			}
+			seen[name] = true
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -17,7 +17,11 @@ import (
 
 func TestMain(m *testing.M) {
 	code := rabbitmqtest.Run(m)
-	if err := goleak.Find(); err != nil && code == 0 {
+	// The conformance suite's own multiplier keeps waiting for its reader when a
+	// message comes twice at the end of a test, as it may.
+	const multiplier = "github.com/ThreeDotsLabs/watermill/internal/subscriber.(*multiplier).Subscribe."
+	ignored := []goleak.Option{goleak.IgnoreAnyFunction(multiplier + "func2"), goleak.IgnoreAnyFunction(multiplier + "func3")}
+	if err := goleak.Find(ignored...); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}

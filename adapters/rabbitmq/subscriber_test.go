@@ -283,8 +283,8 @@ func TestCloseWaitsForTheMessageInHand(t *testing.T) {
 	closed := make(chan error)
 	go func() { closed <- subscriber.Close() }()
 	select {
-	case <-closed:
-		t.Fatal("Close did not wait")
+	case err := <-closed:
+		t.Fatalf("Close did not wait: %v", err)
 	case <-inHand.Context().Done():
 		t.Fatal("the message's context ended while it is in hand")
 	case <-time.After(50 * time.Millisecond):

@@ -40,7 +40,8 @@ type logs struct {
 }
 
 func (l *logs) Write(p []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.b.Write(p) }
-func (l *logs) String() string              { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
+
+func (l *logs) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
 
 // load returns a configuration of the test's own database, free ports and env.
 func load(t *testing.T, env ...string) config.Config {

@@ -1,6 +1,7 @@
 package rabbitmqtest
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"net"
@@ -19,10 +20,11 @@ type ports struct {
 
 // freePorts asks the kernel for ports. Another process may take one before the
 // node does; the node then fails to start and says so.
-func freePorts() (ports, error) {
+func freePorts(ctx context.Context) (ports, error) {
 	var p ports
+	var config net.ListenConfig
 	for _, port := range []*int{&p.amqp, &p.prometheus, &p.distribution, &p.ctl, &p.names} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return ports{}, fmt.Errorf("find a free port: %w", err)
 		}

@@ -63,7 +63,7 @@ func Start(ctx context.Context, config Config) (*Node, error) {
 		return external()
 	}
 	n := &Node{config: config}
-	if err := n.prepare(); err != nil {
+	if err := n.prepare(ctx); err != nil {
 		return nil, errors.Join(err, n.Stop())
 	}
 	if err := n.Restart(ctx); err != nil {
@@ -84,9 +84,9 @@ func external() (*Node, error) {
 // prepare lays out the node's directory, chooses its ports and starts its name
 // server. Started by us and not by the node, that one is no daemon: it ends with
 // the test.
-func (n *Node) prepare() error {
+func (n *Node) prepare(ctx context.Context) error {
 	var err error
-	if n.ports, err = freePorts(); err != nil {
+	if n.ports, err = freePorts(ctx); err != nil {
 		return err
 	}
 	if n.dir, err = layOut(n.config, n.ports); err != nil {

@@ -119,7 +119,8 @@ func TestNodeEndsWithItsTest(t *testing.T) {
 	_ = maker.Wait()
 
 	select {
-	case <-ended:
+	case reason := <-ended:
+		t.Log("the node ended with it:", reason)
 	case <-time.After(20 * time.Second):
 		t.Error("the node outlived the test binary that started it")
 	}

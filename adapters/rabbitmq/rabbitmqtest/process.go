@@ -31,7 +31,7 @@ type process struct {
 // ready once its output contains the marker; an empty marker means at once.
 func start(env []string, marker, program string, args ...string) (*process, error) {
 	p := &process{
-		cmd:    exec.Command(program, args...),
+		cmd:    exec.Command(program, args...), //nolint:noctx // it runs until end, beyond any context
 		output: newOutput(marker),
 		done:   make(chan struct{}),
 	}

@@ -203,6 +203,9 @@ func TestABrokerOutageDelaysAndLosesNothing(t *testing.T) {
 	r.checkIn("before")
 	r.eventually("/api/waiting-room/monitor", `"totalPatientsWaiting":1`)
 	node := rabbitmqtest.Shared(t)
+	if err := node.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if err := node.Kill(); err != nil {
 		t.Fatal(err)
 	}

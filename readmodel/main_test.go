@@ -1,7 +1,6 @@
 package readmodel_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -30,14 +29,7 @@ type fixture struct {
 
 func newFixture(t *testing.T) fixture {
 	t.Helper()
-	connString := postgrestest.NewFrom(t, func(ctx context.Context, connString string) error {
-		pool, err := postgres.Open(ctx, connString, postgres.PoolConfig{})
-		if err != nil {
-			return err
-		}
-		defer pool.Close()
-		return postgres.Migrate(ctx, pool)
-	})
+	connString := postgrestest.Migrated(t)
 	pool, err := postgres.Open(t.Context(), connString, postgres.PoolConfig{MaxConnections: 10})
 	if err != nil {
 		t.Fatal(err)

@@ -10,8 +10,6 @@ import "time"
 type Event interface {
 	// EventName is the name under which the event is stored and routed.
 	EventName() string
-	// Aggregate is the id of the queue that the event belongs to.
-	Aggregate() string
 }
 
 // WaitingQueueCreated opens a queue. It is always a queue's first event.

@@ -21,14 +21,7 @@ var logger = slog.New(slog.DiscardHandler)
 
 func newPool(t testing.TB) *pgxpool.Pool {
 	t.Helper()
-	connString := postgrestest.NewFrom(t, func(ctx context.Context, connString string) error {
-		pool, err := postgres.Open(ctx, connString, postgres.PoolConfig{})
-		if err != nil {
-			return err
-		}
-		defer pool.Close()
-		return postgres.Migrate(ctx, pool)
-	})
+	connString := postgrestest.Migrated(t)
 	pool, err := postgres.Open(context.Background(), connString, postgres.PoolConfig{MaxConnections: 6})
 	if err != nil {
 		t.Fatal(err)

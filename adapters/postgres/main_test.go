@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -17,16 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Wrap(m)) }
 // newPool returns a pool on a migrated database of the test's own.
 func newPool(t *testing.T) *pgxpool.Pool {
 	t.Helper()
-	return open(t, postgrestest.NewFrom(t, migrate))
-}
-
-func migrate(ctx context.Context, connString string) error {
-	pool, err := postgres.Open(ctx, connString, postgres.PoolConfig{})
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	return postgres.Migrate(ctx, pool)
+	return open(t, postgrestest.Migrated(t))
 }
 
 func open(t *testing.T, connString string) *pgxpool.Pool {

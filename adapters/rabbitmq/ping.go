@@ -1,11 +1,22 @@
 package rabbitmq
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
-// Ping reports whether the broker can be reached, for health checks. It connects
-// where there is no connection, and returns *UnavailableError where that fails.
+// Ping reports whether the broker takes messages, for health checks. It connects
+// where there is no connection. It returns *UnavailableError where that fails or
+// the broker has an alarm, and ErrClosed after Close.
 func (p *Publisher) Ping(ctx context.Context) error {
-	if _, err := p.conn.session(ctx); err != nil {
+	s, err := p.conn.session(ctx)
+	if errors.Is(err, ErrClosed) {
+		return err
+	}
+	if err != nil {
+		return &UnavailableError{Err: err}
+	}
+	if err := s.blockedError(); err != nil {
 		return &UnavailableError{Err: err}
 	}
 	return nil

@@ -243,24 +243,28 @@ func TestMemoryAlarmHangsNothing(t *testing.T) {
 	setWatermark("0.0000001")
 	defer setWatermark("0.4")
 
-	const slack = 500 * time.Millisecond
+	const slack = 5 * time.Second // the machine may be busy; what hangs, hangs for ever
 	large := message.NewMessage("large", make([]byte, 64<<20)) // does not fit the sockets' buffers
 	for _, msg := range []*message.Message{event("PatientCheckedIn", 1), event("PatientCheckedIn", 2), large} {
 		for _, p := range []*rabbitmq.Publisher{publisher, closing} {
 			wantUnavailable(t, within(t, config.ConfirmTimeout+slack, func() error { return p.Publish(exchange, msg) }))
 		}
 	}
-	if err := within(t, 5*time.Second, closing.Close); err != nil {
+	wantUnavailable(t, publisher.Ping(t.Context()))
+	if err := within(t, 10*time.Second, closing.Close); err != nil {
 		t.Error(err)
 	}
 	fresh := newPublisher(t, config)
 	wantUnavailable(t, within(t, config.ConfirmTimeout+slack, func() error { return fresh.Publish(exchange, large) }))
-	if err := within(t, 5*time.Second, fresh.Close); err != nil {
+	if err := within(t, 10*time.Second, fresh.Close); err != nil {
 		t.Error(err)
 	}
 
 	setWatermark("0.4")
 	eventually(t, 20*time.Second, func() error { return publisher.Publish(exchange, event("PatientCheckedIn", 3)) })
+	if err := publisher.Ping(t.Context()); err != nil {
+		t.Errorf("after the alarm: %v", err)
+	}
 }
 
 func TestSilentBrokerHangsNothing(t *testing.T) {
@@ -283,7 +287,7 @@ func TestSilentBrokerHangsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = node.Thaw() }()
-	const slack = 500 * time.Millisecond
+	const slack = 5 * time.Second // the machine may be busy; what hangs, hangs for ever
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	hasty := event("PatientCheckedIn", 1)

@@ -40,14 +40,7 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	return newFixtureOn(t, postgrestest.NewFrom(t, func(ctx context.Context, connString string) error {
-		pool, err := postgres.Open(ctx, connString, postgres.PoolConfig{})
-		if err != nil {
-			return err
-		}
-		defer pool.Close()
-		return postgres.Migrate(ctx, pool)
-	}))
+	return newFixtureOn(t, postgrestest.Migrated(t))
 }
 
 func newFixtureOn(t *testing.T, connString string) *fixture {

@@ -56,14 +56,7 @@ func (s *safeBuffer) String() string { s.mu.Lock(); defer s.mu.Unlock(); return 
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	connString := postgrestest.NewFrom(t, func(ctx context.Context, connString string) error {
-		pool, err := postgres.Open(ctx, connString, postgres.PoolConfig{})
-		if err != nil {
-			return err
-		}
-		defer pool.Close()
-		return postgres.Migrate(ctx, pool)
-	})
+	connString := postgrestest.Migrated(t)
 	pool, err := postgres.Open(t.Context(), connString, postgres.PoolConfig{MaxConnections: 10})
 	if err != nil {
 		t.Fatal(err)

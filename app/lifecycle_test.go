@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -136,5 +137,27 @@ func TestHealthCommand(t *testing.T) {
 	}
 	if code := run(t, nil, "health", "http://127.0.0.1:1/health").exit(); code == 0 {
 		t.Error("a process that is not there is healthy")
+	}
+}
+
+// With Seq__Url set, logs go to Seq over OTLP too, with the key.
+func TestLogsGoToSeq(t *testing.T) {
+	received := make(chan *http.Request, 100)
+	seq := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case received <- r:
+		default:
+		}
+	}))
+	defer seq.Close()
+	p := run(t, append(services(t), "Seq__Url="+seq.URL, "Seq__ApiKey=key-1"), "api").started()
+	p.terminate() // flushes
+	select {
+	case r := <-received:
+		if r.URL.Path != "/ingest/otlp/v1/logs" || r.Header.Get("X-Seq-ApiKey") != "key-1" || r.Header.Get("Content-Type") != "application/x-protobuf" {
+			t.Errorf("Seq was sent %s with %v", r.URL.Path, r.Header)
+		}
+	default:
+		t.Error("Seq was sent nothing")
 	}
 }

@@ -243,7 +243,7 @@ func TestMemoryAlarmHangsNothing(t *testing.T) {
 	setWatermark("0.0000001")
 	defer setWatermark("0.4")
 
-	const slack = 5 * time.Second // the machine may be busy; what hangs, hangs for ever
+	const slack = 5 * time.Second                              // the machine may be busy; what hangs, hangs for ever
 	large := message.NewMessage("large", make([]byte, 64<<20)) // does not fit the sockets' buffers
 	for _, msg := range []*message.Message{event("PatientCheckedIn", 1), event("PatientCheckedIn", 2), large} {
 		for _, p := range []*rabbitmq.Publisher{publisher, closing} {

@@ -33,32 +33,39 @@ type Checkpoint struct {
 	UpdatedAt       *time.Time
 	// Behind is the number of stored events that the projection has not applied.
 	Behind int64
-	// Age is 0 for a projection that has caught up; else how long ago its
-	// checkpoint moved, or, where it never did, how old the first event is.
+	// GivenUp is the number of events that the projection failed on after its
+	// retries, since its last rebuild.
+	GivenUp int64
+	// Age is 0 for a projection that has applied everything; else how long ago its
+	// checkpoint moved, or how old the first event is that it lacks.
 	Age time.Duration
 }
 
 // Checkpoints returns one checkpoint a projection, in the order of Projections,
 // also for those that have not seen an event.
 func (s *Store) Checkpoints(ctx context.Context) ([]Checkpoint, error) {
-	ids := make([]string, 0, len(Projections()))
+	var ids, handlers []string
 	for _, p := range Projections() {
-		ids = append(ids, p.ID)
+		ids, handlers = append(ids, p.ID), append(handlers, p.HandlerName())
 	}
 	rows, err := s.pool.Query(ctx, `
 		WITH store AS (SELECT coalesce(max(position), 0) AS head FROM waiting_room_events)
 		SELECT p.id, c.last_event_id::text, c.last_event_name, coalesce(c.last_position, 0), coalesce(c.events_processed, 0),
-		       c.rebuilt_at, c.updated_at, behind.count,
-		       CASE WHEN behind.count = 0 THEN 0
-		            ELSE extract(epoch FROM now() - greatest(c.updated_at, behind.oldest)) END::float8
-		FROM unnest($1::text[]) WITH ORDINALITY AS p (id, ordinal)
+		       c.rebuilt_at, c.updated_at, behind.count, given_up.count,
+		       greatest(CASE WHEN behind.count > 0 THEN extract(epoch FROM now() - greatest(c.updated_at, behind.oldest)) END,
+		                extract(epoch FROM now() - given_up.oldest), 0)::float8
+		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS p (id, handler, ordinal)
 		CROSS JOIN store
 		LEFT JOIN projection_checkpoints c ON c.projection_id = p.id
 		CROSS JOIN LATERAL (
 			SELECT count(*) AS count, min(e.created_at) AS oldest FROM waiting_room_events e
 			WHERE e.position > coalesce(c.last_position, 0) AND e.position <= store.head
 		) AS behind
-		ORDER BY p.ordinal`, ids)
+		CROSS JOIN LATERAL (
+			SELECT count(*) AS count, min(m.created_at) AS oldest FROM poison_messages m
+			WHERE m.handler = p.handler AND m.created_at > coalesce(c.rebuilt_at, '-infinity')
+		) AS given_up
+		ORDER BY p.ordinal`, ids, handlers)
 	if err != nil {
 		return nil, fmt.Errorf("read the checkpoints: %w", err)
 	}
@@ -89,7 +96,7 @@ func scanCheckpoint(row pgx.CollectableRow) (Checkpoint, error) {
 		seconds float64
 	)
 	err := row.Scan(&c.ProjectionID, &c.LastEventID, &c.LastEventName, &c.LastPosition, &c.EventsProcessed,
-		&c.RebuiltAt, &c.UpdatedAt, &c.Behind, &seconds)
+		&c.RebuiltAt, &c.UpdatedAt, &c.Behind, &c.GivenUp, &seconds)
 	c.Age = time.Duration(max(0, seconds) * float64(time.Second))
 	return c, err
 }

@@ -120,3 +120,27 @@ func eventually(t *testing.T, done func() bool) {
 		}
 	}
 }
+
+// An event whose projection is being rebuilt comes again, and holds no
+// connection meanwhile; its lag is known although the rebuild applied it.
+func TestAnEventDuringARebuildComesAgain(t *testing.T) {
+	f := newFixture(t)
+	event := f.store(t, "q", created("q"))[0]
+	_, err := f.views.Rebuild(t.Context(), readmodel.Monitor, func(int64) {
+		_, err := f.views.Apply(t.Context(), readmodel.Monitor, event)
+		var rebuilding *readmodel.RebuildingError
+		if !errors.As(err, &rebuilding) {
+			t.Errorf("during the rebuild: %v", err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if applied, err := f.views.Apply(t.Context(), readmodel.Monitor, event); err != nil || applied != 0 {
+		t.Errorf("after the rebuild it applied %d, error %v", applied, err)
+	}
+	var status string
+	if err := f.pool.QueryRow(t.Context(), "SELECT status FROM event_processing_lag WHERE total_lag_ms IS NOT NULL").Scan(&status); err != nil || status != "PROCESSED" {
+		t.Errorf("its lag is %q, error %v", status, err)
+	}
+}

@@ -15,7 +15,7 @@ func (e *RebuildRunningError) Error() string {
 	return fmt.Sprintf("projection %q is being rebuilt; wait until that has ended", e.ProjectionID)
 }
 
-// Rebuilder runs rebuilds in the background, one a projection. It is safe for
+// Rebuilder runs rebuilds in the background, at most one of a projection. It is safe for
 // concurrent use.
 type Rebuilder struct {
 	store  *Store
@@ -35,7 +35,7 @@ func NewRebuilder(store *Store, logger *slog.Logger) *Rebuilder {
 	return &Rebuilder{store: store, logger: logger, ctx: ctx, cancel: cancel, running: map[string]bool{}}
 }
 
-// Start begins the rebuilds, or returns *RebuildRunningError and begins none.
+// Start begins the rebuilds, which run one after another, or returns *RebuildRunningError and begins none.
 func (r *Rebuilder) Start(projections ...Projection) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -49,9 +49,13 @@ func (r *Rebuilder) Start(projections ...Projection) error {
 	}
 	for _, p := range projections {
 		r.running[p.ID] = true
-		r.group.Add(1)
-		go r.rebuild(p)
 	}
+	// One after another: each holds a connection for as long as it takes.
+	r.group.Go(func() {
+		for _, p := range projections {
+			r.rebuild(p)
+		}
+	})
 	return nil
 }
 
@@ -71,7 +75,6 @@ func (r *Rebuilder) Close() {
 }
 
 func (r *Rebuilder) rebuild(p Projection) {
-	defer r.group.Done()
 	defer func() {
 		r.mu.Lock()
 		delete(r.running, p.ID)

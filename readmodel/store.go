@@ -40,8 +40,11 @@ func (e *GapError) Error() string {
 func (s *Store) Apply(ctx context.Context, p Projection, e schema.Recorded) (applied int, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		have, err := lockQueueVersion(ctx, tx, p, e.Metadata.AggregateID)
-		if err != nil || e.Metadata.Version <= have {
+		if err != nil {
 			return err
+		}
+		if e.Metadata.Version <= have {
+			return lagOfDuplicate(ctx, tx, p, e)
 		}
 		events, err := missingBefore(ctx, tx, have, e)
 		if err != nil {
@@ -60,12 +63,30 @@ func (s *Store) Apply(ctx context.Context, p Projection, e schema.Recorded) (app
 // projectionLockClass keeps our advisory locks clear of other programs'.
 const projectionLockClass = 0x524c4152 // "RLAR"
 
+// RebuildingError is returned for an event that comes while its projection is
+// being rebuilt. It is to come again: waiting here would hold a connection.
+type RebuildingError struct{ ProjectionID string }
+
+func (e *RebuildingError) Error() string {
+	return fmt.Sprintf("projection %q is being rebuilt; its events wait", e.ProjectionID)
+}
+
+// lagOfDuplicate records the lag of an event that a rebuild applied before it
+// was delivered.
+func lagOfDuplicate(ctx context.Context, tx pgx.Tx, p Projection, e schema.Recorded) error {
+	batch := &pgx.Batch{}
+	queueLag(batch, p, e, time.Now(), "AND projection_processed_at IS NULL")
+	return tx.SendBatch(ctx, batch).Close()
+}
+
 // lockQueueVersion returns the version up to which the projection has seen a
-// queue, and keeps others off that queue until the transaction ends. It also
-// waits for a rebuild of the projection.
+// queue, and keeps others off that queue until the transaction ends. It returns
+// *RebuildingError while the projection is being rebuilt.
 func lockQueueVersion(ctx context.Context, tx pgx.Tx, p Projection, queueID string) (version int64, err error) {
 	batch := &pgx.Batch{}
-	batch.Queue("SELECT pg_advisory_xact_lock_shared($1, hashtext($2))", projectionLockClass, p.ID)
+	var free bool
+	batch.Queue("SELECT pg_try_advisory_xact_lock_shared($1, hashtext($2))", projectionLockClass, p.ID).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&free) })
 	batch.Queue("SELECT version FROM projection_queue_versions WHERE projection_id = $1 AND aggregate_id = $2 FOR UPDATE", p.ID, queueID).
 		QueryRow(func(row pgx.Row) error {
 			err := row.Scan(&version)
@@ -74,7 +95,13 @@ func lockQueueVersion(ctx context.Context, tx pgx.Tx, p Projection, queueID stri
 			}
 			return err
 		})
-	return version, tx.SendBatch(ctx, batch).Close()
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return 0, err
+	}
+	if !free {
+		return 0, &RebuildingError{ProjectionID: p.ID}
+	}
+	return version, nil
 }
 
 // missingBefore reads the events between version have and e from the store.
@@ -111,14 +138,14 @@ func write(ctx context.Context, tx pgx.Tx, p Projection, events []schema.Recorde
 		p.ID, last.Metadata.AggregateID, last.Metadata.Version)
 	queueCheckpoint(batch, p, last, len(events))
 	for _, e := range events {
-		queueLag(batch, p, e, now)
+		queueLag(batch, p, e, now, "")
 	}
 	return tx.SendBatch(ctx, batch).Close()
 }
 
 // queueLag records that the projection has processed an event. With several
-// projections the row tells about the slowest so far.
-func queueLag(batch *pgx.Batch, p Projection, e schema.Recorded, now time.Time) {
+// projections the row tells about the slowest so far. condition narrows the rows.
+func queueLag(batch *pgx.Batch, p Projection, e schema.Recorded, now time.Time, condition string) {
 	publishedAt := e.PublishedAt
 	if publishedAt.IsZero() {
 		publishedAt = now // read from the store: it never waited in the transport
@@ -133,6 +160,6 @@ func queueLag(batch *pgx.Batch, p Projection, e schema.Recorded, now time.Time) 
 		        greatest(projection_processed_at, $3) - coalesce(event_published_at, $2)) * 1000),
 		    status = CASE WHEN failed_in IS NULL OR failed_in = $4 THEN 'PROCESSED' ELSE status END,
 		    failed_in = nullif(failed_in, $4)
-		WHERE event_id = $1::uuid`,
+		WHERE event_id = $1::uuid `+condition,
 		e.Metadata.EventID, publishedAt.UTC(), now.UTC(), p.HandlerName())
 }

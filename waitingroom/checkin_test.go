@@ -74,6 +74,13 @@ func TestCheckIn(t *testing.T) {
 			when:  checkIn(nil),
 			then:  []waitingroom.Event{present},
 		},
+		"a queue begun by hand gets its capacity": {
+			given: []waitingroom.Event{present},
+			when:  checkIn(func(c *waitingroom.CheckIn) { c.PatientID = "patient-2" }), max: 30,
+			then: []waitingroom.Event{created(30), checkedIn(func(e *waitingroom.PatientCheckedIn) {
+				e.PatientID, e.QueuePosition = "patient-2", 2
+			})},
+		},
 		"blanks around fields do not count": {
 			given: []waitingroom.Event{created(9)},
 			when: checkIn(func(c *waitingroom.CheckIn) {

@@ -56,7 +56,7 @@ func (q *Queue) CheckIn(c CheckIn, maxCapacity int) ([]Event, error) {
 
 	var events []Event
 	capacity := q.maxCapacity
-	if q.version == 0 {
+	if q.maxCapacity == 0 { // it has no events, or was begun by hand
 		if capacity = maxCapacity; capacity <= 0 {
 			capacity = DefaultMaxCapacity
 		}

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -109,6 +110,7 @@ func (s *Subscriber) drain(ctx context.Context, out chan<- *message.Message) (mo
 		return false, false, err
 	}
 	var delivered []*row
+	failed := map[*row]outcome{}
 	held := map[string]bool{}
 	for _, r := range pending {
 		if held[r.AggregateID] {
@@ -125,19 +127,25 @@ func (s *Subscriber) drain(ctx context.Context, out chan<- *message.Message) (mo
 			continue
 		}
 		held[r.AggregateID] = true
-		if err := s.recordFailure(ctx, r, outcome); err != nil {
-			return false, false, err
-		}
+		failed[r] = outcome
 	}
-	// What was delivered is marked even while stopping: else it would come again.
+	return len(pending) == s.config.BatchSize, away, s.mark(ctx, delivered, failed)
+}
+
+// mark writes the outcome of a batch, also while stopping: what was delivered
+// would come again.
+func (s *Subscriber) mark(ctx context.Context, delivered []*row, failed map[*row]outcome) error {
 	marking, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTimeout)
 	defer cancel()
-	if err := s.markPublished(marking, delivered); err != nil {
-		return false, away, err
+	errs := []error{s.markPublished(marking, delivered)}
+	if errs[0] == nil {
+		s.metrics.dispatched(delivered)
+		s.logDispatched(ctx, delivered)
 	}
-	s.metrics.dispatched(delivered)
-	s.logDispatched(ctx, delivered)
-	return len(pending) == s.config.BatchSize, away, nil
+	for r, o := range failed {
+		errs = append(errs, s.recordFailure(marking, r, o))
+	}
+	return errors.Join(errs...)
 }
 
 // markTimeout bounds the last write of a stopping relay.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,9 +23,10 @@ type stage struct {
 // runningStage is a stage with its goroutine.
 type runningStage struct {
 	stage
-	cancel context.CancelFunc
-	done   chan struct{}
-	err    error
+	cancel   context.CancelFunc
+	stopping atomic.Bool
+	done     chan struct{}
+	err      error
 }
 
 // process runs stages in order and stops them in the reverse order.
@@ -47,11 +49,15 @@ func (p *process) start(ctx context.Context, s stage) error {
 	go func() {
 		defer close(r.done)
 		r.err = s.run(own)
-		if own.Err() == nil && r.err != nil {
-			select {
-			case p.failed <- fmt.Errorf("%s: %w", s.name, r.err):
-			default:
-			}
+		if r.stopping.Load() {
+			return
+		}
+		if r.err == nil {
+			r.err = errEndedByItself
+		}
+		select {
+		case p.failed <- fmt.Errorf("%s: %w", s.name, r.err):
+		default: // another part failed before
 		}
 	}()
 	if s.ready == nil {
@@ -79,12 +85,12 @@ func (p *process) wait(ctx context.Context) error {
 
 // stop ends all stages, the last one first, within the timeout in all.
 func (p *process) stop(timeout time.Duration) error {
-	deadline := time.NewTimer(timeout)
-	defer deadline.Stop()
+	deadline, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
 	var errs []error
 	for i := len(p.running) - 1; i >= 0; i-- {
 		r := p.running[i]
-		if err := r.end(deadline.C); err != nil {
+		if err := r.end(deadline.Done()); err != nil {
 			errs = append(errs, fmt.Errorf("stop %s: %w", r.name, err))
 		}
 		p.logger.Debug("stopped", "part", r.name)
@@ -93,12 +99,16 @@ func (p *process) stop(timeout time.Duration) error {
 	return errors.Join(errs...)
 }
 
+// errEndedByItself is reported for a part that stopped working without being told.
+var errEndedByItself = errors.New("it ended by itself")
+
 // errTooSlow is returned for a stage that does not end in time.
 var errTooSlow = errors.New("it did not end in time")
 
 // end stops one stage. What its run returned was reported when it failed.
-func (r *runningStage) end(deadline <-chan time.Time) error {
+func (r *runningStage) end(deadline <-chan struct{}) error {
 	defer r.cancel()
+	r.stopping.Store(true)
 	if r.stage.stop != nil {
 		stopped := make(chan error, 1)
 		go func() { stopped <- r.stage.stop() }()

@@ -3,6 +3,8 @@ package command
 import (
 	"context"
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -39,7 +41,13 @@ type Config struct {
 type Handlers struct {
 	store  EventStore
 	config Config
+	lanes  [laneCount]chan struct{}
 }
+
+// laneCount is the number of lanes that the queues of this process are spread
+// over. Commands of one lane take turns: they would only lose races to one
+// another. The store still decides races with other processes.
+const laneCount = 256
 
 // NewHandlers returns the use cases.
 func NewHandlers(store EventStore, config Config) *Handlers {
@@ -49,7 +57,24 @@ func NewHandlers(store EventStore, config Config) *Handlers {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &Handlers{store: store, config: config}
+	h := &Handlers{store: store, config: config}
+	for i := range h.lanes {
+		h.lanes[i] = make(chan struct{}, 1)
+	}
+	return h
+}
+
+// enter waits for the turn of a queue's lane, or until ctx ends.
+func (h *Handlers) enter(ctx context.Context, queueID string) (leave func(), err error) {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(queueID))
+	lane := h.lanes[hash.Sum32()%laneCount]
+	select {
+	case lane <- struct{}{}:
+		return func() { <-lane }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for the queue's turn: %w", ctx.Err())
+	}
 }
 
 func (h *Handlers) checkIn(msg *message.Message, e Envelope[waitingroom.CheckIn]) (waitingroom.Appended, error) {
@@ -76,6 +101,11 @@ func decide[C any](
 		Actor:          e.Actor,
 		IdempotencyKey: e.IdempotencyKey,
 	}
+	leave, err := h.enter(msg.Context(), queueID)
+	if err != nil {
+		return appended, err
+	}
+	defer leave()
 	for range h.config.MaxAttempts {
 		queue, err := h.store.Load(msg.Context(), queueID)
 		if err != nil {

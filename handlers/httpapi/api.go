@@ -135,7 +135,8 @@ func operation(id, method, path, tag, summary, description string, errs ...int) 
 	return huma.Operation{
 		OperationID: id, Method: method, Path: path, Tags: []string{tag}, Summary: summary, Description: description,
 		Errors: append(errs, http.StatusServiceUnavailable, http.StatusInternalServerError),
-		// The guard has bounded the body already; huma counts one byte more as too many.
-		MaxBodyBytes: -1,
+		// The guard has read and bounded the body already. huma's own deadline for
+		// reading it would stay on the connection and end the request after 5 s.
+		MaxBodyBytes: -1, BodyReadTimeout: -1,
 	}
 }

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -50,6 +51,7 @@ func (a *api) checkInRoutes(h huma.API) {
 
 func (a *api) checkIn(ctx context.Context, r *checkInRequest) (*commandResponse, error) {
 	b := r.Body
+	b.PatientID, b.Actor = strings.TrimSpace(b.PatientID), strings.TrimSpace(b.Actor)
 	if b.Actor == "" {
 		b.Actor = "anonymous"
 	}

@@ -1,11 +1,13 @@
 package httpapi_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -76,7 +78,8 @@ func TestAFullQueueRefuses(t *testing.T) {
 func TestConcurrentCheckIns(t *testing.T) {
 	f := newFixture(t)
 	var group sync.WaitGroup
-	for n := range 30 {
+	const clients = 64
+	for n := range clients {
 		group.Go(func() {
 			body := strings.Replace(johnDoe, "patient-1", fmt.Sprintf("patient-%d", n), 1)
 			if got := f.post("/api/waiting-room/check-in", body); got.status != http.StatusOK {
@@ -85,8 +88,8 @@ func TestConcurrentCheckIns(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if events := f.get("/api/events/queue-1").json(t); events["count"] != 31.0 {
-		t.Errorf("%v events, want the queue's creation and 30 check-ins", events["count"])
+	if events := f.get("/api/events/queue-1").json(t); events["count"] != clients+1.0 {
+		t.Errorf("%v events, want the queue's creation and %d check-ins", events["count"], clients)
 	}
 }
 
@@ -97,5 +100,24 @@ func TestCorrelationIDs(t *testing.T) {
 		if kept != (got == given) || got == "" {
 			t.Errorf("%q came back as %q", given, got)
 		}
+	}
+}
+
+// A database that hangs is waited for as long as RequestTimeout says; the
+// request is then answered, not cut off.
+func TestASlowDatabaseIsWaitedFor(t *testing.T) {
+	f := newFixture(t)
+	tx, err := f.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "LOCK TABLE waiting_room_outbox"); err != nil {
+		t.Fatal(err)
+	}
+	// Longer than the five seconds that huma gives a body unless told otherwise.
+	release := time.AfterFunc(6*time.Second, func() { _ = tx.Rollback(context.Background()) })
+	defer release.Stop()
+	if got := f.post("/api/waiting-room/check-in", johnDoe); got.status != http.StatusOK {
+		t.Errorf("got %v", got)
 	}
 }

@@ -89,10 +89,13 @@ func lagRange(ctx context.Context, r *lagRequest, now time.Time) (from, to time.
 
 func moment(ctx context.Context, location, value string) (t time.Time, isDay bool, err error) {
 	if t, err = time.Parse(time.DateOnly, value); err == nil {
-		return t, true, nil
+		isDay = true
+	} else if t, err = time.Parse(time.RFC3339, value); err == nil {
+		t = t.UTC()
 	}
-	if t, err = time.Parse(time.RFC3339, value); err == nil {
-		return t.UTC(), false, nil
+	// JSON knows the years up to 9999; a day may be added.
+	if err == nil && t.Year() >= 1 && t.Year() <= 9998 {
+		return t, isDay, nil
 	}
 	return t, false, fieldError(ctx, location, "must be a day such as 2026-02-19 or a moment such as 2026-02-19T10:00:00Z")
 }

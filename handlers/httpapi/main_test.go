@@ -47,7 +47,7 @@ func newFixtureOn(t *testing.T, connString string) *fixture {
 	t.Helper()
 	f := &fixture{t: t, registry: prometheus.NewRegistry(), logs: &bytes.Buffer{}}
 	var err error
-	if f.pool, err = postgres.Open(t.Context(), connString, postgres.PoolConfig{MaxConnections: 10}); err != nil {
+	if f.pool, err = postgres.Open(t.Context(), connString, postgres.PoolConfig{MaxConnections: 32}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.pool.Close)

@@ -48,7 +48,7 @@ func (o *Operations) mount(router chi.Router) {
 		writeHealth(w, http.StatusOK, health{Status: "Healthy"})
 	})
 	// A collector that cannot reach the database must not hide the others.
-	router.Handle("/metrics", promhttp.HandlerFor(o.gatherer, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
+	router.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(o.gatherer, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 }
 
 type health struct {

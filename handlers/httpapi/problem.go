@@ -99,7 +99,7 @@ func problemOf(ctx context.Context, err error) *Problem {
 		return newProblem(ctx, http.StatusNotFound, codeNotFound, notFound.Error())
 	case errors.As(err, &running):
 		return newProblem(ctx, http.StatusConflict, codeRebuildRunning, running.Error())
-	case readmodel.Unavailable(err):
+	case readmodel.Unavailable(err), errors.Is(err, context.Canceled):
 		return newProblem(ctx, http.StatusServiceUnavailable, codeUnavailable,
 			"the database is away or overloaded; send the request again in a moment")
 	default:
@@ -111,8 +111,8 @@ func problemOf(ctx context.Context, err error) *Problem {
 // fail logs an error that is ours, and returns the answer to it.
 func (a *api) fail(ctx context.Context, err error) error {
 	p := problemOf(ctx, err)
-	if p.Status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
-		a.logger.ErrorContext(ctx, "a request failed", "Component", "API", "status", p.Status, "CorrelationId", p.CorrelationID, "error", err)
+	if p.Status >= http.StatusInternalServerError {
+		a.logger.ErrorContext(ctx, "a request failed", "Component", "API", "status", p.Status, "error", err)
 	}
 	return p
 }

@@ -13,12 +13,13 @@ import (
 // checkpoint says how far a projection has come.
 type checkpoint struct {
 	ProjectionID    string     `json:"projectionId"`
-	Status          string     `json:"status" enum:"UpToDate,CatchingUp,Stale,Rebuilding" doc:"Stale: behind, and no progress for five minutes."`
+	Status          string     `json:"status" enum:"UpToDate,CatchingUp,Stale,Failed,Rebuilding" doc:"Stale: behind, and no progress for five minutes. Failed: it gave events up; rebuild it once the cause is mended."`
 	LastPosition    int64      `json:"lastPosition" doc:"Global position of the last applied event."`
 	LastEventID     *string    `json:"lastEventId"`
 	LastEventName   *string    `json:"lastEventName"`
 	EventsProcessed int64      `json:"eventsProcessed"`
-	EventsBehind    int64      `json:"eventsBehind" doc:"Stored events that it has not applied."`
+	EventsBehind    int64      `json:"eventsBehind" doc:"Stored events behind its last one."`
+	EventsGivenUp   int64      `json:"eventsGivenUp" doc:"Events that it failed on after its retries, since its last rebuild."`
 	RebuiltAt       *time.Time `json:"rebuiltAt"`
 	UpdatedAt       *time.Time `json:"updatedAt"`
 }
@@ -31,6 +32,8 @@ func (a *api) toCheckpoint(c readmodel.Checkpoint) checkpoint {
 	switch {
 	case a.rebuilds.Running(c.ProjectionID):
 		status = "Rebuilding"
+	case c.GivenUp > 0:
+		status = "Failed"
 	case c.Behind > 0 && c.Age > staleAfter:
 		status = "Stale"
 	case c.Behind > 0:
@@ -38,14 +41,14 @@ func (a *api) toCheckpoint(c readmodel.Checkpoint) checkpoint {
 	}
 	return checkpoint{
 		ProjectionID: c.ProjectionID, Status: status, LastPosition: c.LastPosition, LastEventID: c.LastEventID,
-		LastEventName: c.LastEventName, EventsProcessed: c.EventsProcessed, EventsBehind: c.Behind,
+		LastEventName: c.LastEventName, EventsProcessed: c.EventsProcessed, EventsBehind: c.Behind, EventsGivenUp: c.GivenUp,
 		RebuiltAt: c.RebuiltAt, UpdatedAt: c.UpdatedAt,
 	}
 }
 
 type projectionsHealthResponse struct {
 	Body struct {
-		Status      string       `json:"status" enum:"Healthy,Degraded" doc:"Degraded: a projection is stale."`
+		Status      string       `json:"status" enum:"Healthy,Degraded" doc:"Degraded: a projection is stale or has failed."`
 		Projections []checkpoint `json:"projections" nullable:"false"`
 	}
 }
@@ -92,7 +95,7 @@ func (a *api) projectionsHealth(ctx context.Context, _ *struct{}) (*projectionsH
 	response.Body.Status = "Healthy"
 	for _, c := range checkpoints {
 		shown := a.toCheckpoint(c)
-		if shown.Status == "Stale" {
+		if shown.Status == "Stale" || shown.Status == "Failed" {
 			response.Body.Status = "Degraded"
 		}
 		response.Body.Projections = append(response.Body.Projections, shown)

@@ -2,8 +2,9 @@
 // a durable queue of its own, retry, poison handling, metrics and logs.
 //
 // On the way of a check-in a plugin stands beside the projections: it receives
-// each event from the transport, after the commit, and can hold nothing up but
-// its own queue. The package imports schema and Watermill; plugins and
+// each event from the transport, after the commit. Over RabbitMQ it can hold
+// nothing up but its own queue; on the embedded default the relay waits for every
+// handler, so a slow one slows all. The package imports schema and Watermill; plugins and
 // app/server import it.
 //
 // To add one: write a package below handlers/plugins that returns a Plugin, and

@@ -92,8 +92,9 @@ func add(router *message.Router, h *handler, subscribers Subscribers, poison mes
 	return nil
 }
 
-// isPoison says whether an event that keeps failing is set aside. A shutdown or
-// a database that is away tells nothing about the event: it comes again.
+// isPoison says whether an event that keeps failing is set aside. A shutdown, a
+// rebuild or a database that is away tells nothing about the event: it comes again.
 func isPoison(err error) bool {
-	return !errors.Is(err, context.Canceled) && !readmodel.Unavailable(err)
+	var rebuilding *readmodel.RebuildingError
+	return !errors.As(err, &rebuilding) && !errors.Is(err, context.Canceled) && !readmodel.Unavailable(err)
 }

@@ -234,8 +234,21 @@ func TestAFailingProjectionIsAlone(t *testing.T) {
 	if diff := cmp.Diff(want, f.poisoned(t)); diff != "" {
 		t.Errorf("poisoned messages differ (-want +got):\n%s", diff)
 	}
+	failed, err := f.views.CheckpointOf(t.Context(), "next-turn")
+	if err != nil || failed.GivenUp != 1 || failed.Age == 0 {
+		t.Errorf("the checkpoint hides the failure: %+v, error %v", failed, err)
+	}
+	if _, err := f.pool.Exec(t.Context(), `ALTER TABLE next_turn_view DROP CONSTRAINT next_turn_view_patient_id_check`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.views.Rebuild(t.Context(), readmodel.NextTurn, nil); err != nil {
+		t.Fatal(err)
+	}
+	if mended, err := f.views.CheckpointOf(t.Context(), "next-turn"); err != nil || mended.GivenUp != 0 || mended.Age != 0 {
+		t.Errorf("after the rebuild the checkpoint is %+v, error %v", mended, err)
+	}
 	var status, failedIn string
-	err := f.pool.QueryRow(t.Context(), `SELECT status, failed_in FROM event_processing_lag WHERE event_id = $1`, messages[1].UUID).Scan(&status, &failedIn)
+	err = f.pool.QueryRow(t.Context(), `SELECT status, failed_in FROM event_processing_lag WHERE event_id = $1`, messages[1].UUID).Scan(&status, &failedIn)
 	if err != nil || status != "FAILED" || failedIn != "projection.next-turn" {
 		t.Errorf("lag is %s in %s, error %v", status, failedIn, err)
 	}

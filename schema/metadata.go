@@ -1,30 +1,6 @@
 package schema
 
-import (
-	"fmt"
-	"hash/fnv"
-	"strconv"
-	"time"
-)
-
-// Topic is the Watermill topic of all events, and the name of the RabbitMQ
-// exchange behind it.
-const Topic = "waiting_room_events"
-
-// OutboxChannel is the PostgreSQL notification channel that wakes relays.
-const OutboxChannel = "waiting_room_outbox"
-
-// Lanes is the number of lanes that queues are spread over. Events of one lane
-// keep their order; lanes may run beside one another.
-const Lanes = 16
-
-// Lane is the lane of a queue, from 0 to Lanes-1. It is part of the routing key,
-// so it must never change for an id.
-func Lane(queueID string) int {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(queueID))
-	return int(h.Sum32() % Lanes)
-}
+import "time"
 
 // Metadata is the wire form of what is known about an event besides its payload.
 type Metadata struct {
@@ -51,84 +27,4 @@ type Recorded struct {
 	// PublishedAt is when the relay handed the event to the transport; zero for
 	// an event read from the store.
 	PublishedAt time.Time
-}
-
-// The headers of a message. They carry no personal data: what is known about a
-// patient stays in the payload, and the actor stays in the store.
-const (
-	HeaderEventName     = "event_name"
-	HeaderAggregateID   = "aggregate_id"
-	HeaderVersion       = "version"
-	HeaderOccurredAt    = "occurred_at"
-	HeaderCorrelationID = "correlation_id"
-	HeaderCausationID   = "causation_id"
-	HeaderSchemaVersion = "schema_version"
-	HeaderLane          = "lane"
-	HeaderPublishedAt   = "published_at"
-)
-
-// Headers returns the headers of the message that carries an event. The relay
-// adds HeaderPublishedAt when it hands the message to the transport.
-func Headers(name string, m Metadata) map[string]string {
-	h := map[string]string{
-		HeaderEventName:     name,
-		HeaderAggregateID:   m.AggregateID,
-		HeaderVersion:       strconv.FormatInt(m.Version, 10),
-		HeaderOccurredAt:    m.OccurredAt.UTC().Format(time.RFC3339Nano),
-		HeaderCorrelationID: m.CorrelationID,
-		HeaderSchemaVersion: strconv.Itoa(m.SchemaVersion),
-		HeaderLane:          strconv.Itoa(Lane(m.AggregateID)),
-	}
-	if m.CausationID != "" {
-		h[HeaderCausationID] = m.CausationID
-	}
-	return h
-}
-
-// HeaderError is returned for a message whose headers do not describe an event.
-type HeaderError struct{ Header, Value string }
-
-func (e *HeaderError) Error() string {
-	return fmt.Sprintf("header %q of the message has the unusable value %q", e.Header, e.Value)
-}
-
-// DecodeMessage reads an event from a message's id, headers and payload. Besides
-// the errors of Decode it returns *HeaderError.
-func DecodeMessage(id string, headers map[string]string, payload []byte) (Recorded, error) {
-	version, err := strconv.ParseInt(headers[HeaderVersion], 10, 64)
-	if err != nil || version < 1 {
-		return Recorded{}, &HeaderError{Header: HeaderVersion, Value: headers[HeaderVersion]}
-	}
-	wireVersion, err := strconv.Atoi(headers[HeaderSchemaVersion])
-	if err != nil {
-		return Recorded{}, &HeaderError{Header: HeaderSchemaVersion, Value: headers[HeaderSchemaVersion]}
-	}
-	occurredAt, err := time.Parse(time.RFC3339Nano, headers[HeaderOccurredAt])
-	if err != nil {
-		return Recorded{}, &HeaderError{Header: HeaderOccurredAt, Value: headers[HeaderOccurredAt]}
-	}
-	publishedAt, err := time.Parse(time.RFC3339Nano, headers[HeaderPublishedAt])
-	if err != nil {
-		publishedAt = occurredAt
-	}
-	event, err := Decode(headers[HeaderEventName], wireVersion, payload)
-	if err != nil {
-		return Recorded{}, err
-	}
-	if event.Aggregate() != headers[HeaderAggregateID] {
-		return Recorded{}, &HeaderError{Header: HeaderAggregateID, Value: headers[HeaderAggregateID]}
-	}
-	return Recorded{
-		Event:       event,
-		PublishedAt: publishedAt,
-		Metadata: Metadata{
-			EventID:       id,
-			AggregateID:   headers[HeaderAggregateID],
-			Version:       version,
-			OccurredAt:    occurredAt,
-			CorrelationID: headers[HeaderCorrelationID],
-			CausationID:   headers[HeaderCausationID],
-			SchemaVersion: wireVersion,
-		},
-	}, nil
 }

@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -17,7 +16,7 @@ type metrics struct {
 	failuresTotal   *prometheus.CounterVec
 }
 
-func newMetrics(pool *pgxpool.Pool, registerer prometheus.Registerer) (*metrics, error) {
+func newMetrics(pool *pgxpool.Pool, registerer prometheus.Registerer, failures *prometheus.CounterVec) (*metrics, error) {
 	m := &metrics{
 		dispatchedTotal: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "events_dispatched_total",
@@ -28,10 +27,7 @@ func newMetrics(pool *pgxpool.Pool, registerer prometheus.Registerer) (*metrics,
 			Help:    "Time from an event's creation until the relay handed it to the transport.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 17), // 1 ms to 65 s
 		}, []string{"event_name"}),
-		failuresTotal: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "event_processing_failures_total",
-			Help: "Events that a handler failed on after its retries.",
-		}, []string{"event_name", "handler"}),
+		failuresTotal: failures,
 	}
 	if registerer == nil {
 		return m, nil
@@ -40,14 +36,6 @@ func newMetrics(pool *pgxpool.Pool, registerer prometheus.Registerer) (*metrics,
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("register the relay's metrics: %w", err)
 		}
-	}
-	// Relay and projections share the failure counter when they share a process.
-	if err := registerer.Register(m.failuresTotal); err != nil {
-		var already prometheus.AlreadyRegisteredError
-		if !errors.As(err, &already) {
-			return nil, fmt.Errorf("register the relay's metrics: %w", err)
-		}
-		m.failuresTotal = already.ExistingCollector.(*prometheus.CounterVec)
 	}
 	return m, nil
 }
@@ -61,7 +49,11 @@ func (m *metrics) dispatched(rows []*row) {
 	}
 }
 
-func (m *metrics) failed(r *row) { m.failuresTotal.WithLabelValues(r.EventName, HandlerName).Inc() }
+func (m *metrics) failed(r *row) {
+	if m.failuresTotal != nil {
+		m.failuresTotal.WithLabelValues(r.EventName, HandlerName).Inc()
+	}
+}
 
 // backlog reads the size of the outbox when it is scraped. The partial index
 // keeps that cheap: it holds the backlog alone.

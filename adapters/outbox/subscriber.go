@@ -47,6 +47,9 @@ type Config struct {
 	CloseTimeout time.Duration
 	// Registerer takes the metrics. Default: none.
 	Registerer prometheus.Registerer
+	// Failures counts the events that could not be relayed, by the labels
+	// event_name and handler. Default: they are not counted.
+	Failures *prometheus.CounterVec
 }
 
 func (c *Config) setDefaults() {
@@ -123,7 +126,7 @@ func NewSubscriber(pool *pgxpool.Pool, logger *slog.Logger, config Config) (*Sub
 	if err := config.validate(); err != nil {
 		return nil, fmt.Errorf("outbox config: %w", err)
 	}
-	metrics, err := newMetrics(pool, config.Registerer)
+	metrics, err := newMetrics(pool, config.Registerer, config.Failures)
 	if err != nil {
 		return nil, err
 	}

@@ -134,11 +134,11 @@ func (s *Server) handlerStage(t *transport) (stage, error) {
 	subscriber := func(handlerName string) (message.Subscriber, error) {
 		return t.subscriber(plugin.Queue{Handler: handlerName})
 	}
-	projections, err := projection.Plugin(s.views, subscriber, poison, s.logger, projection.Config{Registerer: s.registry})
+	projections, err := projection.Plugin(s.views, subscriber, poison, s.logger, projection.Config{Registerer: s.registry, Failures: s.failures})
 	if err != nil {
 		return stage{}, err
 	}
-	plugins, err := plugin.Register(s.plugins, t.subscriber, poison, s.logger, plugin.Config{})
+	plugins, err := plugin.Register(s.plugins, t.subscriber, poison, s.logger, plugin.Config{Failures: s.failures})
 	if err != nil {
 		return stage{}, err
 	}

@@ -37,6 +37,7 @@ type Server struct {
 	watermillLogger watermill.LoggerAdapter
 	registry        *prometheus.Registry
 	metrics         metrics.PrometheusMetricsBuilder
+	failures        *prometheus.CounterVec
 
 	pool  *pgxpool.Pool
 	views *readmodel.Store
@@ -59,7 +60,11 @@ func New(role Role, c config.Config, logger *slog.Logger, out io.Writer, plugins
 		watermillLogger: watermill.NewSlogLoggerWithLevelMapping(logger, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug}),
 		registry:        registry,
 		metrics:         watermillMetrics(registry),
-		ready:           make(chan struct{}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "event_processing_failures_total",
+			Help: "Events that a handler failed on after its retries.",
+		}, []string{"event_name", "handler"}),
+		ready: make(chan struct{}),
 	}
 }
 
@@ -130,6 +135,7 @@ func (s *Server) openPool(ctx context.Context, connString string) (err error) {
 	}
 	s.views = readmodel.NewStore(s.pool)
 	err = errors.Join(
+		s.registry.Register(s.failures),
 		s.registry.Register(collectors.NewGoCollector()),
 		s.registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
 		s.registry.Register(pgxpoolprometheus.NewCollector(s.pool, map[string]string{"db_name": s.pool.Config().ConnConfig.Database})),
@@ -161,6 +167,7 @@ func (s *Server) startRelay(ctx context.Context, t *transport) (wake func(), err
 		Schedule:     outbox.NewSchedule(c.BaseRetryDelay()),
 		IsOutage:     t.outage,
 		Registerer:   s.registry,
+		Failures:     s.failures,
 	})
 	if err != nil {
 		return nil, err

@@ -51,7 +51,9 @@ type api struct {
 	views    *readmodel.Store
 	rebuilds *readmodel.Rebuilder
 	logger   *slog.Logger
-	config   Config
+	// durations are the requests' by method, route and status.
+	durations *prometheus.HistogramVec
+	config    Config
 }
 
 // New returns the handler of the whole API: its routes, the operations of
@@ -64,14 +66,14 @@ func New(
 	if config.MaxBodyBytes < 0 || config.RequestTimeout < 0 {
 		return nil, errors.New("httpapi: MaxBodyBytes and RequestTimeout must be positive")
 	}
-	observe, err := observeRequests(registerer)
+	durations, err := newRequestDurations(registerer)
 	if err != nil {
 		return nil, fmt.Errorf("httpapi: %w", err)
 	}
-	a := &api{commands: commands, views: views, rebuilds: rebuilds, logger: logger, config: config}
+	a := &api{commands: commands, views: views, rebuilds: rebuilds, logger: logger, durations: durations, config: config}
 
 	router := chi.NewRouter()
-	router.Use(observe, a.correlate, a.log, a.recoverPanic, a.guard)
+	router.Use(a.correlate, a.observe, a.recoverPanic, a.guard)
 	router.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, newProblem(r.Context(), http.StatusNotFound, codeNotFound, "there is no such route; see /docs"))
 	})

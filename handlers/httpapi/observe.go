@@ -12,9 +12,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// observeRequests returns the middleware that times requests by route, so that
-// ids in paths make no label values.
-func observeRequests(registerer prometheus.Registerer) (func(http.Handler) http.Handler, error) {
+// slowRequest is the duration from which a request is logged as a warning.
+const slowRequest = 500 * time.Millisecond
+
+// newRequestDurations makes and registers the histogram of observe.
+func newRequestDurations(registerer prometheus.Registerer) (*prometheus.HistogramVec, error) {
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "http_request_duration_seconds",
 		Help:    "Time to answer a request.",
@@ -25,37 +27,27 @@ func observeRequests(registerer prometheus.Registerer) (func(http.Handler) http.
 			return nil, fmt.Errorf("register http_request_duration_seconds: %w", err)
 		}
 	}
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			start := time.Now()
-			recorder := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
-			next.ServeHTTP(recorder, r)
-			route := chi.RouteContext(r.Context()).RoutePattern()
-			if route == "" {
-				route = "unmatched"
-			}
-			durations.WithLabelValues(knownMethod(r.Method), route, strconv.Itoa(recorder.Status())).
-				Observe(time.Since(start).Seconds())
-		})
-	}, nil
+	return durations, nil
 }
 
-// slowRequest is the duration from which a request is logged as a warning.
-const slowRequest = 500 * time.Millisecond
-
-// log writes a line a request, without its query and body: they may name a patient.
-func (a *api) log(next http.Handler) http.Handler {
+// observe times and logs requests by route: ids in paths make no label values,
+// and queries and bodies, which may name a patient, are not logged.
+func (a *api) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		recorder := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		next.ServeHTTP(recorder, r)
-		took, level := time.Since(start), slog.LevelDebug
+		took, method, route := time.Since(start), knownMethod(r.Method), chi.RouteContext(r.Context()).RoutePattern()
+		if route == "" {
+			route = "unmatched"
+		}
+		a.durations.WithLabelValues(method, route, strconv.Itoa(recorder.Status())).Observe(took.Seconds())
+		level := slog.LevelDebug
 		if took > slowRequest {
 			level = slog.LevelWarn
 		}
-		a.logger.Log(r.Context(), level, "request answered", "Component", "API", "method", knownMethod(r.Method),
-			"route", chi.RouteContext(r.Context()).RoutePattern(), "status", recorder.Status(),
-			"ProcessingDurationMs", float64(took.Microseconds())/1000)
+		a.logger.Log(r.Context(), level, "request answered", "Component", "API", "method", method, "route", route,
+			"status", recorder.Status(), "ProcessingDurationMs", float64(took.Microseconds())/1000)
 	})
 }
 

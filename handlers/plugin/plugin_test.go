@@ -14,6 +14,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 	"github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
 	"github.com/rlapp/rlapp/handlers/plugin"
@@ -41,13 +43,13 @@ func (*poison) Close() error { return nil }
 
 // run puts plugins on a router over the in-process transport; publish returns
 // when all their handlers are done with an event.
-func run(t *testing.T, plugins ...plugin.Plugin) (publish func(schema.Event), given *poison) {
+func run(t *testing.T, failures *prometheus.CounterVec, plugins ...plugin.Plugin) (publish func(schema.Event), given *poison) {
 	t.Helper()
 	transport := gochannel.NewGoChannel(gochannel.Config{BlockPublishUntilSubscriberAck: true}, watermill.NopLogger{})
 	given = &poison{}
 	subscribers := func(plugin.Queue) (message.Subscriber, error) { return transport, nil }
 	register, err := plugin.Register(plugins, subscribers, given, slog.New(slog.DiscardHandler),
-		plugin.Config{MaxRetries: 2, RetryInterval: time.Millisecond})
+		plugin.Config{MaxRetries: 2, RetryInterval: time.Millisecond, Failures: failures})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +86,7 @@ func run(t *testing.T, plugins ...plugin.Plugin) (publish func(schema.Event), gi
 
 func TestAHandlerGetsItsKindOfEvent(t *testing.T) {
 	var got []string
-	publish, given := run(t, plugin.Plugin{Name: "billing", Handlers: []plugin.Handler{
+	publish, given := run(t, nil, plugin.Plugin{Name: "billing", Handlers: []plugin.Handler{
 		plugin.On("checked-in", func(_ context.Context, e schema.PatientCheckedIn, m schema.Metadata) error {
 			got = append(got, e.PatientID+" "+m.AggregateID+" "+m.CorrelationID)
 			return nil
@@ -107,7 +109,8 @@ func TestAHandlerGetsItsKindOfEvent(t *testing.T) {
 
 func TestAFailingHandlerIsRetriedThenSetAsideAlone(t *testing.T) {
 	tries, others := 0, 0
-	publish, given := run(t,
+	failures := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "failures"}, []string{"event_name", "handler"})
+	publish, given := run(t, failures,
 		plugin.Plugin{Name: "billing", Handlers: []plugin.Handler{
 			plugin.On("fails", func(context.Context, schema.PatientCheckedIn, schema.Metadata) error {
 				tries++
@@ -125,6 +128,9 @@ func TestAFailingHandlerIsRetriedThenSetAsideAlone(t *testing.T) {
 	publish(schema.PatientCheckedIn{QueueID: "q"})
 	if tries != 3 || others != 2 {
 		t.Errorf("the failing handler was tried %d times, the other %d", tries, others)
+	}
+	if n := testutil.ToFloat64(failures.WithLabelValues("PatientCheckedIn", "plugin.billing.fails")); n != 1 {
+		t.Errorf("the failure is counted %v times", n)
 	}
 	if diff := cmp.Diff([]string{"plugin.billing.fails"}, given.handlers); diff != "" {
 		t.Errorf("given up (-want +got):\n%s", diff)

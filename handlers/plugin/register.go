@@ -9,6 +9,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rlapp/rlapp/schema"
 )
@@ -23,6 +24,9 @@ type Config struct {
 	// RetryInterval is the first wait between tries; it doubles up to twenty
 	// times its value. Default: 50 ms.
 	RetryInterval time.Duration
+	// Failures counts the events that failed after all retries, by the labels
+	// event_name and handler. Default: they are not counted.
+	Failures *prometheus.CounterVec
 }
 
 // Subscribers makes the subscriber of one queue.
@@ -83,7 +87,7 @@ func (r registration) add(router *message.Router, subscribers Subscribers, poiso
 		ShouldRetry:     func(p middleware.RetryParams) bool { return !schema.Unreadable(p.Err) },
 	}
 	router.AddConsumerHandler(r.queue.Handler, schema.Topic, subscriber, r.receive).
-		AddMiddleware(poisoned, r.logFailure, retry.Middleware, middleware.Recoverer)
+		AddMiddleware(poisoned, r.observeFailure, retry.Middleware, middleware.Recoverer)
 	return nil
 }
 
@@ -105,10 +109,13 @@ func (r registration) receive(msg *message.Message) error {
 	return nil
 }
 
-func (r registration) logFailure(next message.HandlerFunc) message.HandlerFunc {
+func (r registration) observeFailure(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) ([]*message.Message, error) {
 		produced, err := next(msg)
 		if err != nil {
+			if r.config.Failures != nil {
+				r.config.Failures.WithLabelValues(r.event, r.queue.Handler).Inc()
+			}
 			r.logger.ErrorContext(msg.Context(), "a plugin could not handle an event", "Component", r.queue.Handler,
 				"EventType", r.event, "eventId", msg.UUID, "CorrelationId", msg.Metadata.Get(schema.HeaderCorrelationID),
 				"queueId", msg.Metadata.Get(schema.HeaderAggregateID), "error", err)

@@ -2,7 +2,6 @@ package projection
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -20,7 +19,7 @@ type metrics struct {
 	failuresTotal     *prometheus.CounterVec
 }
 
-func newMetrics(store *readmodel.Store, registerer prometheus.Registerer) (*metrics, error) {
+func newMetrics(store *readmodel.Store, registerer prometheus.Registerer, failures *prometheus.CounterVec) (*metrics, error) {
 	buckets := prometheus.ExponentialBuckets(0.001, 2, 17) // 1 ms to 65 s
 	labels := []string{"event_name", "projection"}
 	m := &metrics{
@@ -36,10 +35,7 @@ func newMetrics(store *readmodel.Store, registerer prometheus.Registerer) (*metr
 			Name: "projection_processing_duration_seconds", Buckets: buckets,
 			Help: "Time from an event's publication until a read model showed it.",
 		}, labels),
-		failuresTotal: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "event_processing_failures_total",
-			Help: "Events that a handler failed on after its retries.",
-		}, []string{"event_name", "handler"}),
+		failuresTotal: failures,
 	}
 	if registerer == nil {
 		return m, nil
@@ -48,14 +44,6 @@ func newMetrics(store *readmodel.Store, registerer prometheus.Registerer) (*metr
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("register the projections' metrics: %w", err)
 		}
-	}
-	// Relay and projections share the failure counter when they share a process.
-	if err := registerer.Register(m.failuresTotal); err != nil {
-		var already prometheus.AlreadyRegisteredError
-		if !errors.As(err, &already) {
-			return nil, fmt.Errorf("register the projections' metrics: %w", err)
-		}
-		m.failuresTotal = already.ExistingCollector.(*prometheus.CounterVec)
 	}
 	return m, nil
 }
@@ -69,6 +57,9 @@ func (m *metrics) processed(projection string, e schema.Recorded, now time.Time)
 }
 
 func (m *metrics) failed(eventName, handler string) {
+	if m.failuresTotal == nil {
+		return
+	}
 	if schema.CurrentVersion(eventName) == 0 {
 		eventName = "unknown" // a header from outside must not make label values
 	}

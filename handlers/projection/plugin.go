@@ -31,6 +31,9 @@ type Config struct {
 	SlowAfter time.Duration
 	// Registerer takes the metrics. Default: none.
 	Registerer prometheus.Registerer
+	// Failures counts the events that failed after all retries, by the labels
+	// event_name and handler. Default: they are not counted.
+	Failures *prometheus.CounterVec
 }
 
 func (c *Config) setDefaults() {
@@ -55,7 +58,7 @@ func Plugin(
 	store *readmodel.Store, subscribers Subscribers, poison message.Publisher, logger *slog.Logger, config Config,
 ) (message.RouterPlugin, error) {
 	config.setDefaults()
-	metrics, err := newMetrics(store, config.Registerer)
+	metrics, err := newMetrics(store, config.Registerer, config.Failures)
 	if err != nil {
 		return nil, err
 	}

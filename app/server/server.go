@@ -176,6 +176,9 @@ func (s *Server) startRelay(ctx context.Context, t *transport) (wake func(), err
 	if err != nil {
 		return nil, err
 	}
+	if err := t.prepare(ctx); err != nil {
+		s.logger.WarnContext(ctx, "the handlers' queues could not be made yet; events wait in the outbox", "Component", "OutboxWorker", "error", err)
+	}
 	return relay.Wake, s.process.start(ctx, relaying)
 }
 

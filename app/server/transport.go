@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +22,9 @@ type transport struct {
 	publisher message.Publisher
 	// subscriber makes the subscriber of one handler's queue.
 	subscriber func(plugin.Queue) (message.Subscriber, error)
+	// prepare makes every handler's queue, so that the first event need not wait for
+	// it. It is tried once: the publisher makes up for it when the broker is back.
+	prepare func(ctx context.Context) error
 	// outage says that an error tells about the transport, not the event.
 	outage func(error) bool
 	// hopeless says that no retry can help an event.
@@ -46,6 +50,7 @@ func inProcess(logger watermill.LoggerAdapter) *transport {
 	return &transport{
 		publisher:  channel,
 		subscriber: func(plugin.Queue) (message.Subscriber, error) { return channel, nil },
+		prepare:    func(context.Context) error { return nil },
 		outage:     func(error) bool { return false },
 		hopeless:   func(error) bool { return false },
 		close:      channel.Close,
@@ -72,6 +77,7 @@ func overRabbitMQ(c config.Config, queues []plugin.Queue, logger *slog.Logger) (
 			own.ConsumerGroup, own.BindingKeys, own.ConnectionName = q.Handler, q.BindingKeys, "rlapp "+q.Handler
 			return rabbitmq.NewSubscriber(logger, own)
 		},
+		prepare: func(ctx context.Context) error { return rabbitmq.Declare(ctx, logger, publishing) },
 		outage: func(err error) bool {
 			var unavailable *rabbitmq.UnavailableError
 			return errors.As(err, &unavailable)

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
 
 	"github.com/rlapp/rlapp/adapters/postgres/postgrestest"
@@ -223,6 +225,68 @@ func TestABrokerOutageDelaysAndLosesNothing(t *testing.T) {
 	r.eventually("/api/outbox/pending", `"count":0`)
 	if _, metrics := r.get("/metrics"); strings.Contains(metrics, `event_processing_failures_total{`) {
 		t.Error("the outage was counted as failures of events")
+	}
+}
+
+// A check-in that is being written when the process is told to stop is answered,
+// although new connections are refused by then.
+func TestStoppingAnswersWhatIsInFlight(t *testing.T) {
+	c := load(t)
+	r := start(t, server.RoleAll, c)
+	pool, err := pgxpool.New(t.Context(), c.EventStore.ConnectionString)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	holding, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := holding.Exec(t.Context(), "LOCK TABLE waiting_room_outbox"); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan int, 1)
+	go func() { answered <- r.checkIn("p") }()
+	waitFor(t, func() bool {
+		var waiting bool
+		err := pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO waiting_room_outbox%')`).Scan(&waiting)
+		return err == nil && waiting
+	})
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); r.stop() }()
+	waitFor(t, func() bool {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	})
+	if err := holding.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case status := <-answered:
+		if status != http.StatusOK {
+			t.Errorf("the check-in in flight was answered with %d", status)
+		}
+	case <-time.After(patience):
+		t.Errorf("no answer within %v", patience)
+	}
+	<-stopped
+}
+
+func waitFor(t *testing.T, done func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("not within %v", patience)
+		}
 	}
 }
 

@@ -10,9 +10,8 @@ import (
 )
 
 // Notifier wakes relays in other processes after a commit. NOTIFY inside the
-// write transaction would take a lock that all committers of the cluster share
-// (measured at 30 % of the throughput), so it is sent on its own, and many
-// commits share one.
+// write transaction would take a lock that all committers of the cluster share,
+// so it is sent on its own, and many commits share one.
 type Notifier struct {
 	pool    *pgxpool.Pool
 	logger  *slog.Logger

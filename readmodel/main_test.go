@@ -41,12 +41,12 @@ func newFixture(t *testing.T) fixture {
 // store appends events to a queue and returns them as they are stored.
 func (f fixture) store(t testing.TB, queueID string, events ...waitingroom.Event) []schema.Recorded {
 	t.Helper()
-	queue, err := f.events.Load(t.Context(), queueID)
-	if err != nil {
+	queue := waitingroom.NewQueue(queueID)
+	if err := f.events.Load(t.Context(), queue); err != nil {
 		t.Fatal(err)
 	}
 	cause := waitingroom.Cause{OccurredAt: tenOClock, CorrelationID: "c", Actor: "a"}
-	if _, err := f.events.Append(t.Context(), queueID, queue.Version(), events, cause); err != nil {
+	if _, err := f.events.Append(t.Context(), waitingroom.Change{QueueID: queueID, Expected: queue.Version(), Events: events, Cause: cause}); err != nil {
 		t.Fatal(err)
 	}
 	recorded, err := f.views.EventsAfter(t.Context(), queueID, queue.Version(), 1000)

@@ -16,13 +16,3 @@ type Cause struct {
 	// IdempotencyKey is the client's key for the request, if it gave one.
 	IdempotencyKey string
 }
-
-// Appended tells what an append wrote.
-type Appended struct {
-	// EventCount is the number of events.
-	EventCount int
-	// Version is the queue's version after them.
-	Version int64
-	// Position is the global position of the last one.
-	Position int64
-}

@@ -3,15 +3,19 @@ package waitingroom
 import "fmt"
 
 // Queue is the aggregate: one waiting line of a clinic, rebuilt from its events.
-// The zero value is a queue that does not exist yet. It is not safe for
-// concurrent use; whoever loads one owns it.
+// It keeps only the patients whose visit is not over, so its size is bounded by
+// its capacity however many it has seen. It is not safe for concurrent use;
+// whoever loads one owns it.
 type Queue struct {
 	id          string
 	maxCapacity int
 	version     int64
+	snapshotAt  int64
 	patients    map[string]Status
-	active      int
 }
+
+// NewQueue returns a queue without events: one that does not exist yet.
+func NewQueue(id string) *Queue { return &Queue{id: id} }
 
 // Replay rebuilds a queue from its events, in the order of their versions.
 func Replay(events ...Event) *Queue {
@@ -20,7 +24,7 @@ func Replay(events ...Event) *Queue {
 	return q
 }
 
-// ID is the queue's id, or "" while it does not exist.
+// ID is the queue's id; "" for one that was replayed without its creation.
 func (q *Queue) ID() string { return q.id }
 
 // Version is the number of events applied so far: the version of the last one.
@@ -30,12 +34,13 @@ func (q *Queue) Version() int64 { return q.version }
 func (q *Queue) MaxCapacity() int { return q.maxCapacity }
 
 // Active is the number of patients whose visit is not over.
-func (q *Queue) Active() int { return q.active }
+func (q *Queue) Active() int { return len(q.patients) }
 
-// Status returns where a patient stands, and whether the queue has seen the patient.
-func (q *Queue) Status(patientID string) (Status, bool) {
-	status, seen := q.patients[patientID]
-	return status, seen
+// Status returns where a patient stands, and whether the patient has a visit that
+// is not over.
+func (q *Queue) Status(patientID string) (status Status, active bool) {
+	status, active = q.patients[patientID]
+	return status, active
 }
 
 // CheckIn decides a check-in. A queue that does not exist is created first, with
@@ -49,7 +54,7 @@ func (q *Queue) CheckIn(c CheckIn, maxCapacity int) ([]Event, error) {
 	if invalid != nil {
 		return nil, invalid
 	}
-	if status, seen := q.Status(c.PatientID); seen && !status.Final() {
+	if status, active := q.Status(c.PatientID); active {
 		return nil, refuse(CodeAlreadyCheckedIn,
 			"patient %q is already in queue %q (%s); finish or cancel that visit first", c.PatientID, c.QueueID, status)
 	}
@@ -62,7 +67,7 @@ func (q *Queue) CheckIn(c CheckIn, maxCapacity int) ([]Event, error) {
 		}
 		events = append(events, WaitingQueueCreated{QueueID: c.QueueID, QueueName: c.QueueID, MaxCapacity: capacity})
 	}
-	if q.active >= capacity {
+	if q.Active() >= capacity {
 		return nil, refuse(CodeQueueFull,
 			"queue %q is at its capacity of %d patients; try again when one has left", c.QueueID, capacity)
 	}
@@ -73,7 +78,7 @@ func (q *Queue) CheckIn(c CheckIn, maxCapacity int) ([]Event, error) {
 		Priority:         priority.String(),
 		ConsultationType: c.ConsultationType,
 		Notes:            c.Notes,
-		QueuePosition:    q.active + 1,
+		QueuePosition:    q.Active() + 1,
 		CheckInTime:      c.At.UTC(),
 	}), nil
 }
@@ -116,16 +121,14 @@ func (q *Queue) apply(e Event) {
 	}
 }
 
-// move sets a patient's status and keeps the count of active visits.
+// move sets where a patient stands; a patient whose visit is over is forgotten.
 func (q *Queue) move(patientID string, to Status) {
+	if to.Final() {
+		delete(q.patients, patientID)
+		return
+	}
 	if q.patients == nil {
 		q.patients = make(map[string]Status)
-	}
-	if from, seen := q.patients[patientID]; seen && !from.Final() {
-		q.active--
-	}
-	if !to.Final() {
-		q.active++
 	}
 	q.patients[patientID] = to
 }

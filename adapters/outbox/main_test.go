@@ -52,13 +52,13 @@ func store(t testing.TB, pool *pgxpool.Pool, queueIDs ...string) {
 	t.Helper()
 	events := postgres.NewEventStore(pool, postgres.EventStoreConfig{})
 	for _, id := range queueIDs {
-		queue, err := events.Load(t.Context(), id)
-		if err != nil {
+		queue := waitingroom.NewQueue(id)
+		if err := events.Load(t.Context(), queue); err != nil {
 			t.Fatal(err)
 		}
 		event := waitingroom.ConsultingRoomActivated{QueueID: id, ConsultingRoomID: "room"}
 		cause := waitingroom.Cause{OccurredAt: time.Now(), CorrelationID: "c"}
-		if _, err := events.Append(t.Context(), id, queue.Version(), []waitingroom.Event{event}, cause); err != nil {
+		if _, err := events.Append(t.Context(), waitingroom.Change{QueueID: id, Expected: queue.Version(), Events: []waitingroom.Event{event}, Cause: cause}); err != nil {
 			t.Fatal(err)
 		}
 	}

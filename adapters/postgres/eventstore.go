@@ -2,17 +2,14 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/rlapp/rlapp/schema"
 	"github.com/rlapp/rlapp/waitingroom"
 )
 
@@ -44,139 +41,100 @@ func NewEventStore(pool *pgxpool.Pool, config EventStoreConfig) *EventStore {
 	return &EventStore{pool: pool, config: config}
 }
 
-// Load replays a queue. A queue without events comes back at version 0.
+// Append writes the events of all changes, with their outbox and lag rows and
+// snapshots, in one transaction and one round trip, and answers in the order of
+// the changes. Changes of one queue follow each other's versions.
 //
-// It returns the errors of schema.Decode for an event that this build cannot
-// read, and pgx's errors where the database fails.
-func (s *EventStore) Load(ctx context.Context, queueID string) (*waitingroom.Queue, error) {
-	rows, err := s.pool.Query(ctx, `
-		SELECT event_name, coalesce((metadata->>'schemaVersion')::int, 0), payload
-		FROM waiting_room_events WHERE aggregate_id = $1 ORDER BY version`, queueID)
+// It returns *waitingroom.Error with CodeConflict when a queue is no longer at
+// the version that its change expects, and *waitingroom.RolledBackError for any
+// other refusal by the database; nothing was written then. After any other error
+// it is not known whether everything or nothing was written.
+func (s *EventStore) Append(ctx context.Context, changes ...waitingroom.Change) ([]waitingroom.Appended, error) {
+	records, err := encode(changes)
 	if err != nil {
-		return nil, fmt.Errorf("read the events of queue %q: %w", queueID, err)
+		return nil, &waitingroom.RolledBackError{Err: err}
 	}
-	queue := waitingroom.Replay()
-	var (
-		name    string
-		version int
-		payload []byte
-	)
-	_, err = pgx.ForEachRow(rows, []any{&name, &version, &payload}, func() error {
-		wire, err := schema.Decode(name, version, payload)
-		if err != nil {
-			return err
-		}
-		event, err := fromWire(wire)
-		if err != nil {
-			return err
-		}
-		queue.Apply(event)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("replay queue %q: %w", queueID, err)
+	// Without BEGIN and COMMIT the batch is one implicit transaction, which takes
+	// one round trip.
+	batch := &pgx.Batch{}
+	positions := make([]int64, 0, len(records))
+	queueEvents(batch, records, &positions)
+	if err := queueOutbox(batch, s.config.Outbox, records); err != nil {
+		return nil, &waitingroom.RolledBackError{Err: err}
 	}
-	return queue, nil
-}
-
-// Append writes events behind version expected of a queue, with their outbox
-// and lag rows, in one transaction.
-//
-// It returns *waitingroom.Error with CodeConflict when the queue is no longer at
-// that version; nothing was written then.
-func (s *EventStore) Append(
-	ctx context.Context, queueID string, expected int64, events []waitingroom.Event, cause waitingroom.Cause,
-) (waitingroom.Appended, error) {
-	records, err := encode(queueID, expected, events, cause)
-	if err != nil {
-		return waitingroom.Appended{}, err
+	if err := queueSnapshots(batch, changes); err != nil {
+		return nil, &waitingroom.RolledBackError{Err: err}
 	}
-	var position int64
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if position, err = insertEvents(ctx, tx, records); err != nil {
-			return err
-		}
-		return publishToOutbox(ctx, tx, s.config.Outbox, records)
-	})
-	if isVersionTaken(err) {
-		return waitingroom.Appended{}, &waitingroom.Error{
-			Code:    waitingroom.CodeConflict,
-			Message: fmt.Sprintf("queue %q was changed by another request at the same time; send the request again", queueID),
-		}
-	}
-	if err != nil {
-		return waitingroom.Appended{}, fmt.Errorf("append %d events to queue %q: %w", len(events), queueID, err)
+	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, refusal(fmt.Errorf("append %d events: %w", len(records), err))
 	}
 	s.config.AfterCommit()
-	return waitingroom.Appended{EventCount: len(events), Version: expected + int64(len(events)), Position: position}, nil
+	return appended(changes, positions), nil
 }
 
-// record is one event ready to be written.
-type record struct {
-	name     string
-	payload  []byte
-	metadata schema.Metadata
-}
-
-func encode(queueID string, expected int64, events []waitingroom.Event, cause waitingroom.Cause) ([]record, error) {
-	records := make([]record, len(events))
-	for i, event := range events {
-		wire, err := toWire(event)
-		if err != nil {
-			return nil, err
+// appended tells each change where its last event went.
+func appended(changes []waitingroom.Change, positions []int64) []waitingroom.Appended {
+	answers := make([]waitingroom.Appended, len(changes))
+	written := 0
+	for i, c := range changes {
+		n := len(c.Events)
+		written += n
+		answers[i] = waitingroom.Appended{EventCount: n, Version: c.Expected + int64(n)}
+		if n > 0 {
+			answers[i].Position = positions[written-1]
 		}
-		payload, err := schema.Encode(wire)
-		if err != nil {
-			return nil, err
-		}
-		id, err := uuid.NewV7()
-		if err != nil {
-			return nil, fmt.Errorf("make an event id: %w", err)
-		}
-		records[i] = record{name: event.EventName(), payload: payload, metadata: schema.Metadata{
-			EventID:        id.String(),
-			AggregateID:    queueID,
-			Version:        expected + int64(i) + 1,
-			OccurredAt:     cause.OccurredAt.UTC(),
-			CorrelationID:  cause.CorrelationID,
-			CausationID:    cause.CausationID,
-			Actor:          cause.Actor,
-			IdempotencyKey: cause.IdempotencyKey,
-			SchemaVersion:  schema.CurrentVersion(event.EventName()),
-		}}
 	}
-	return records, nil
+	return answers
 }
 
-const insertEvent = `
-	INSERT INTO waiting_room_events (aggregate_id, version, event_id, event_name, payload, metadata)
-	VALUES ($1, $2, $3, $4, $5, $6) RETURNING position`
-
-const insertLag = `
-	INSERT INTO event_processing_lag (event_id, event_name, aggregate_id, event_created_at, status)
-	VALUES ($1, $2, $3, $4, 'CREATED')`
-
-// insertEvents writes events and lag rows in one round trip.
-func insertEvents(ctx context.Context, tx pgx.Tx, records []record) (position int64, err error) {
-	batch := &pgx.Batch{}
-	for _, r := range records {
-		m := r.metadata
-		metadata, err := json.Marshal(m)
-		if err != nil {
-			return 0, fmt.Errorf("encode metadata: %w", err)
-		}
-		batch.Queue(insertEvent, m.AggregateID, m.Version, m.EventID, r.name, r.payload, metadata).
-			QueryRow(func(row pgx.Row) error { return row.Scan(&position) })
-		batch.Queue(insertLag, m.EventID, r.name, m.AggregateID, m.OccurredAt)
-	}
-	err = tx.SendBatch(ctx, batch).Close()
-	return position, err
+// queueEvents writes events and their lag rows with one statement. Arrays keep
+// its text the same for any number of them, so it stays prepared.
+func queueEvents(batch *pgx.Batch, records []record, positions *[]int64) {
+	columns := columnsOf(records)
+	batch.Queue(`
+		WITH new AS (
+			SELECT * FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::text[], $5::jsonb[], $6::jsonb[], $7::timestamptz[])
+			AS n (aggregate_id, version, event_id, event_name, payload, metadata, occurred_at)
+		), events AS (
+			INSERT INTO waiting_room_events (aggregate_id, version, event_id, event_name, payload, metadata)
+			SELECT aggregate_id, version, event_id, event_name, payload, metadata FROM new
+			RETURNING position
+		), lag AS (
+			INSERT INTO event_processing_lag (event_id, event_name, aggregate_id, event_created_at, status)
+			SELECT event_id, event_name, aggregate_id, occurred_at, 'CREATED' FROM new
+		)
+		SELECT position FROM events`,
+		columns.queues, columns.versions, columns.ids, columns.names, columns.payloads, columns.metadata, columns.occurred,
+	).Query(func(rows pgx.Rows) error {
+		var position int64
+		_, err := pgx.ForEachRow(rows, []any{&position}, func() error {
+			*positions = append(*positions, position)
+			return nil
+		})
+		return err
+	})
 }
 
 const uniqueViolation = "23505"
 
-func isVersionTaken(err error) bool {
+// refusal tells what is certain after an append failed.
+func refusal(err error) error {
 	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && pgErr.Code == uniqueViolation &&
-		pgErr.ConstraintName == "waiting_room_events_aggregate_id_version_key"
+	switch {
+	case !errors.As(err, &pgErr) || endsTheSession(pgErr):
+		return err
+	case pgErr.Code == uniqueViolation && pgErr.ConstraintName == "waiting_room_events_aggregate_id_version_key":
+		return &waitingroom.Error{
+			Code:    waitingroom.CodeConflict,
+			Message: "the queue was changed by another request at the same time; send the request again",
+		}
+	default:
+		return &waitingroom.RolledBackError{Err: err}
+	}
+}
+
+// endsTheSession tells an error of the server, not of the statements: one by one
+// they would fail as well.
+func endsTheSession(err *pgconn.PgError) bool {
+	return err.Severity == "FATAL" || err.Severity == "PANIC"
 }

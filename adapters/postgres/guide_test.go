@@ -37,7 +37,7 @@ func processedEvents(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	now := cause
 	now.OccurredAt = time.Now().Add(-time.Second)
-	if _, err := postgres.NewEventStore(pool, postgres.EventStoreConfig{}).Append(t.Context(), "queue-1", 0, visit("queue-1"), now); err != nil {
+	if _, err := postgres.NewEventStore(pool, postgres.EventStoreConfig{}).Append(t.Context(), change(0, visit("queue-1"), now)); err != nil {
 		t.Fatal(err)
 	}
 	views := readmodel.NewStore(pool)

@@ -16,8 +16,10 @@ import (
 )
 
 // OutboxPublisher is a message.Publisher that writes outbox rows through
-// watermill-sql's publisher, in the transaction that the context of the first
-// message carries. It can be decorated like any other.
+// watermill-sql's publisher, in the transaction of the event store that the
+// context of the first message carries. The rows are sent together with the rest
+// of that transaction: Publish returns before, and the event store reports what
+// becomes of them. It can be decorated like any other.
 type OutboxPublisher struct{}
 
 var _ message.Publisher = OutboxPublisher{}
@@ -25,12 +27,12 @@ var _ message.Publisher = OutboxPublisher{}
 // errNoTransaction is returned for messages that no event store sent.
 var errNoTransaction = errors.New("the outbox takes messages within a transaction of the event store only")
 
-// Publish writes one row a message.
+// Publish adds one row a message to the transaction.
 func (OutboxPublisher) Publish(topic string, messages ...*message.Message) error {
 	if len(messages) == 0 {
 		return nil
 	}
-	executor, ok := messages[0].Context().Value(executorKey{}).(txExecutor)
+	executor, ok := messages[0].Context().Value(executorKey{}).(batchExecutor)
 	if !ok {
 		return errNoTransaction
 	}
@@ -46,13 +48,13 @@ func (OutboxPublisher) Close() error { return nil }
 
 type executorKey struct{}
 
-// publishToOutbox writes the outbox rows of records in the caller's transaction.
-func publishToOutbox(ctx context.Context, tx pgx.Tx, publisher message.Publisher, records []record) error {
+// queueOutbox adds the outbox rows of records to the caller's transaction.
+func queueOutbox(batch *pgx.Batch, publisher message.Publisher, records []record) error {
 	// A context of their own: that of the command says that it was published.
-	carrier := context.WithValue(context.Background(), executorKey{}, txExecutor{ctx: ctx, tx: tx})
+	carrier := context.WithValue(context.Background(), executorKey{}, batchExecutor{batch})
 	messages := make([]*message.Message, len(records))
 	for i, r := range records {
-		messages[i] = message.NewMessage(r.metadata.EventID, r.payload)
+		messages[i] = message.NewMessage(r.metadata.EventID, message.Payload(r.payload))
 		messages[i].Metadata = schema.Headers(r.name, r.metadata)
 		messages[i].SetContext(carrier)
 	}
@@ -107,34 +109,27 @@ func (OutboxSchema) SchemaInitializingQueries(string) []wmsql.Query { return nil
 // SubscribeIsolationLevel is not used: the outbox is read by adapters/outbox.
 func (OutboxSchema) SubscribeIsolationLevel() sql.IsolationLevel { return sql.LevelDefault }
 
-// txExecutor lets watermill-sql's publisher write through a pgx transaction. The
-// publisher calls ExecContext alone, and with a background context: the
-// transaction's own context takes its place.
-type txExecutor struct {
-	ctx context.Context // lives as long as the transaction
-	tx  pgx.Tx
+// batchExecutor lets watermill-sql's publisher add to a batch of statements. The
+// publisher calls ExecContext alone.
+type batchExecutor struct{ batch *pgx.Batch }
+
+var _ wmsql.ContextExecutor = batchExecutor{}
+
+func (e batchExecutor) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
+	e.batch.Queue(query, args...)
+	return driver.ResultNoRows, nil
 }
 
-var _ wmsql.ContextExecutor = txExecutor{}
-
-func (e txExecutor) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
-	tag, err := e.tx.Exec(e.ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	return driver.RowsAffected(tag.RowsAffected()), nil
+func (e batchExecutor) Exec(query string, args ...any) (sql.Result, error) {
+	return e.ExecContext(context.Background(), query, args...)
 }
 
-func (e txExecutor) Exec(query string, args ...any) (sql.Result, error) {
-	return e.ExecContext(e.ctx, query, args...)
-}
+func (batchExecutor) Query(string, ...any) (*sql.Rows, error) { return nil, errWriteOnly }
 
-func (txExecutor) Query(string, ...any) (*sql.Rows, error) { return nil, errWriteOnly }
+func (batchExecutor) QueryRow(string, ...any) *sql.Row { return nil }
 
-func (txExecutor) QueryRow(string, ...any) *sql.Row { return nil }
-
-func (txExecutor) QueryContext(context.Context, string, ...any) (*sql.Rows, error) {
+func (batchExecutor) QueryContext(context.Context, string, ...any) (*sql.Rows, error) {
 	return nil, errWriteOnly
 }
 
-func (txExecutor) QueryRowContext(context.Context, string, ...any) *sql.Row { return nil }
+func (batchExecutor) QueryRowContext(context.Context, string, ...any) *sql.Row { return nil }

@@ -33,19 +33,26 @@ type memory struct {
 	tries  int
 }
 
-func (m *memory) Load(context.Context, string) (*waitingroom.Queue, error) {
-	return waitingroom.Replay(m.events...), nil
+func (m *memory) Load(_ context.Context, queues ...*waitingroom.Queue) error {
+	for _, q := range queues {
+		q.Apply(m.events[q.Version():]...)
+	}
+	return nil
 }
 
-func (m *memory) Append(_ context.Context, _ string, expected int64, events []waitingroom.Event, cause waitingroom.Cause) (waitingroom.Appended, error) {
+func (m *memory) Append(_ context.Context, changes ...waitingroom.Change) ([]waitingroom.Appended, error) {
 	m.tries++
 	if m.append != nil {
 		if err := m.append(m.tries); err != nil {
-			return waitingroom.Appended{}, err
+			return nil, err
 		}
 	}
-	m.events, m.causes = append(m.events, events...), append(m.causes, cause)
-	return waitingroom.Appended{EventCount: len(events), Version: expected + int64(len(events))}, nil
+	var answers []waitingroom.Appended
+	for _, c := range changes {
+		m.events, m.causes = append(m.events, c.Events...), append(m.causes, c.Cause)
+		answers = append(answers, waitingroom.Appended{EventCount: len(c.Events), Version: c.Expected + int64(len(c.Events))})
+	}
+	return answers, nil
 }
 
 var conflict = &waitingroom.Error{Code: waitingroom.CodeConflict, Message: "lost the race"}

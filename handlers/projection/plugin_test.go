@@ -106,7 +106,8 @@ func (f *fixture) store(t *testing.T, queueID string) []*message.Message {
 		t.Fatal(err)
 	}
 	cause := waitingroom.Cause{OccurredAt: time.Now(), CorrelationID: "c-1", Actor: "a"}
-	if _, err := postgres.NewEventStore(f.pool, postgres.EventStoreConfig{}).Append(t.Context(), queueID, 0, events, cause); err != nil {
+	if _, err := postgres.NewEventStore(f.pool, postgres.EventStoreConfig{}).Append(t.Context(),
+		waitingroom.Change{QueueID: queueID, Events: events, Cause: cause}); err != nil {
 		t.Fatal(err)
 	}
 	rows, err := f.pool.Query(t.Context(), `SELECT event_id::text, payload, metadata FROM waiting_room_outbox WHERE aggregate_id = $1 ORDER BY id`, queueID)

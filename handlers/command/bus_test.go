@@ -15,11 +15,12 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rlapp/rlapp/adapters/inprocess"
+	"github.com/rlapp/rlapp/adapters/postgres/postgrestest"
 	"github.com/rlapp/rlapp/handlers/command"
 	"github.com/rlapp/rlapp/waitingroom"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Wrap(m)) }
 
 var tenOClock = time.Date(2026, 2, 19, 10, 0, 0, 0, time.UTC)
 
@@ -60,6 +61,13 @@ var conflict = &waitingroom.Error{Code: waitingroom.CodeConflict, Message: "lost
 // newBus runs the command router over a store until the test ends.
 func newBus(t *testing.T, store command.EventStore, registry prometheus.Registerer) *command.Bus {
 	t.Helper()
+	return runBus(t, command.NewHandlers(store, command.Config{
+		MaxCapacity: 1, MaxAttempts: 3, Now: func() time.Time { return tenOClock },
+	}), registry)
+}
+
+func runBus(t testing.TB, handlers *command.Handlers, registry prometheus.Registerer) *command.Bus {
+	t.Helper()
 	pubsub, err := inprocess.New(inprocess.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -70,11 +78,9 @@ func newBus(t *testing.T, store command.EventStore, registry prometheus.Register
 	}
 	router.AddMiddleware(command.ReplyFailure)
 	metrics.NewPrometheusMetricsBuilder(registry, "watermill", "").AddPrometheusRouterMetrics(router)
-	command.Register(router, pubsub, command.NewHandlers(store, command.Config{
-		MaxCapacity: 1, MaxAttempts: 3, Now: func() time.Time { return tenOClock },
-	}))
+	command.Register(router, pubsub, handlers)
 	done := make(chan error)
-	go func() { done <- router.Run(context.WithoutCancel(t.Context())) }()
+	go func() { done <- router.Run(context.Background()) }()
 	<-router.Running()
 	t.Cleanup(func() {
 		if err := errors.Join(router.Close(), <-done); err != nil {

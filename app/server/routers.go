@@ -62,7 +62,9 @@ func (s *Server) commandStage(store *postgres.EventStore) (*command.Bus, stage, 
 	}
 	router.AddMiddleware(command.ReplyFailure)
 	s.metrics.AddPrometheusRouterMetrics(router)
-	command.Register(router, bus, command.NewHandlers(store, command.Config{MaxCapacity: s.config.WaitingRoom.MaxCapacity}))
+	command.Register(router, bus, command.NewHandlers(store, command.Config{
+		MaxCapacity: s.config.WaitingRoom.MaxCapacity, Lanes: s.config.EventStore.Lanes, CacheSize: s.config.EventStore.CacheSize,
+	}))
 	publisher, err := s.metrics.DecoratePublisher(bus)
 	if err != nil {
 		return nil, stage{}, fmt.Errorf("decorate the command bus: %w", err)

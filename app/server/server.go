@@ -78,6 +78,7 @@ func (s *Server) Address() string { return s.addr.String() }
 // Api__ShutdownTimeoutSeconds. It returns nil after a clean end, and otherwise
 // what could not start, broke, or did not end in time.
 func (s *Server) Run(ctx context.Context) (err error) {
+	tuneCollector()
 	defer func() {
 		err = errors.Join(err, s.process.stop(s.config.Api.ShutdownTimeout()))
 		if s.pool != nil {

@@ -45,7 +45,14 @@ type reply struct {
 	err      error
 }
 
-type replyKey struct{}
+// sent is what travels with a command's message in its context.
+type sent struct {
+	// envelope is what the payload says, and spares decoding it.
+	envelope any
+	replies  chan reply
+}
+
+type sentKey struct{}
 
 func send[C any](ctx context.Context, b *Bus, topic string, e Envelope[C]) (waitingroom.Appended, error) {
 	payload, err := json.Marshal(e)
@@ -55,7 +62,7 @@ func send[C any](ctx context.Context, b *Bus, topic string, e Envelope[C]) (wait
 	// One place, so that the handler never waits for a caller who has left.
 	replies := make(chan reply, 1)
 	msg := message.NewMessage(watermill.NewUUID(), payload)
-	msg.SetContext(context.WithValue(ctx, replyKey{}, replies))
+	msg.SetContext(context.WithValue(ctx, sentKey{}, &sent{envelope: e, replies: replies}))
 	middleware.SetCorrelationID(e.CorrelationID, msg)
 	if err := b.publisher.Publish(topic, msg); err != nil {
 		return waitingroom.Appended{}, fmt.Errorf("send command %s: %w", topic, err)
@@ -70,10 +77,22 @@ func send[C any](ctx context.Context, b *Bus, topic string, e Envelope[C]) (wait
 
 // respond answers the sender of msg.
 func respond(msg *message.Message, r reply) {
-	if replies, ok := msg.Context().Value(replyKey{}).(chan reply); ok {
+	if s, ok := msg.Context().Value(sentKey{}).(*sent); ok {
 		select {
-		case replies <- r:
+		case s.replies <- r:
 		default: // answered before
 		}
 	}
+}
+
+// open returns the command of msg.
+func open[C any](msg *message.Message) (Envelope[C], error) {
+	if s, ok := msg.Context().Value(sentKey{}).(*sent); ok {
+		if e, ok := s.envelope.(Envelope[C]); ok {
+			return e, nil
+		}
+	}
+	var e Envelope[C]
+	err := json.Unmarshal(msg.Payload, &e)
+	return e, err
 }

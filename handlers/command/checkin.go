@@ -34,7 +34,8 @@ type Config struct {
 	// Lanes is the number of lanes that the queues of this process are spread over.
 	// The commands of a lane take turns, those that wait share a transaction, and
 	// each lane uses one connection. The store decides races with other processes.
-	// Default: 4; more make smaller batches (BenchmarkCheckIn).
+	// Default: 2; more make smaller batches, and with them more commits
+	// (BenchmarkCheckIn).
 	Lanes int
 	// MaxAttempts bounds how often a command is decided anew after a lost race
 	// for its queue. Default: 20; each attempt means that another one got through.
@@ -43,7 +44,7 @@ type Config struct {
 	// Default: 10 s.
 	CommitTimeout time.Duration
 	// CacheSize bounds the queues that are kept loaded: their number and that of
-	// their patients, over all lanes. Default: 400,000, which is some 60 MB
+	// their patients, over all lanes. Default: 400,000, which is some 100 MB
 	// (BenchmarkCache).
 	CacheSize int
 	// SnapshotEvery is the number of events from which a queue's next snapshot is
@@ -54,7 +55,7 @@ type Config struct {
 }
 
 func (c *Config) setDefaults() {
-	setDefault(&c.Lanes, 4)
+	setDefault(&c.Lanes, 2)
 	setDefault(&c.MaxAttempts, 20)
 	setDefault(&c.CommitTimeout, 10*time.Second)
 	setDefault(&c.CacheSize, 400_000)

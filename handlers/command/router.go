@@ -1,7 +1,6 @@
 package command
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -36,8 +35,8 @@ type handle[C any] func(msg *message.Message, e Envelope[C]) (waitingroom.Append
 
 func add[C any](router *message.Router, subscriber message.Subscriber, topic string, h handle[C]) {
 	router.AddConsumerHandler(topic, topic, subscriber, func(msg *message.Message) error {
-		var e Envelope[C]
-		if err := json.Unmarshal(msg.Payload, &e); err != nil {
+		e, err := open[C](msg)
+		if err != nil {
 			return fmt.Errorf("decode command %s: %w", topic, err)
 		}
 		appended, err := h(msg, e)

@@ -1,0 +1,42 @@
+package schema_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rlapp/rlapp/schema"
+)
+
+// Snapshots that earlier builds stored are read as long as their version is
+// SnapshotVersion, so the golden file of a version is never changed.
+func TestTheSnapshotIsGolden(t *testing.T) {
+	snapshot := schema.QueueSnapshot{MaxCapacity: 100, Patients: map[string]string{"patient-1": "waiting-cashier", "patient-2": "called"}}
+	state, err := schema.EncodeSnapshot(snapshot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("testdata", "snapshots", fmt.Sprintf("QueueSnapshot.v%d.json", schema.SnapshotVersion))
+	if *update {
+		writeGolden(t, file, state)
+	}
+	golden, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, form := range [][]byte{golden, state} {
+		decoded, err := schema.DecodeSnapshot(form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(snapshot, decoded); diff != "" {
+			t.Errorf("reading %s gives another snapshot (-want +got):\n%s", form, diff)
+		}
+	}
+	if _, err := schema.DecodeSnapshot([]byte("{")); err == nil {
+		t.Error("a broken snapshot was read")
+	}
+}

@@ -93,11 +93,11 @@ func queueEvents(batch *pgx.Batch, records []record, positions *[]int64) {
 	columns := columnsOf(records)
 	batch.Queue(`
 		WITH new AS (
-			SELECT * FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::text[], $5::jsonb[], $6::jsonb[], $7::timestamptz[])
+			SELECT * FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
 			AS n (aggregate_id, version, event_id, event_name, payload, metadata, occurred_at)
 		), events AS (
 			INSERT INTO waiting_room_events (aggregate_id, version, event_id, event_name, payload, metadata)
-			SELECT aggregate_id, version, event_id, event_name, payload, metadata FROM new
+			SELECT aggregate_id, version, event_id, event_name, payload::jsonb, metadata::jsonb FROM new
 			RETURNING position
 		), lag AS (
 			INSERT INTO event_processing_lag (event_id, event_name, aggregate_id, event_created_at, status)

@@ -88,7 +88,9 @@ func (OutboxSchema) InsertQuery(_ string, messages message.Messages) (wmsql.Quer
 	return wmsql.Query{
 		Query: `
 	INSERT INTO waiting_room_outbox (event_id, aggregate_id, event_name, payload, metadata)
-	SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[])`,
+	SELECT event_id, aggregate_id, event_name, payload::jsonb, metadata::jsonb
+	FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])
+	AS n (event_id, aggregate_id, event_name, payload, metadata)`,
 		Args: []any{ids, queues, names, payloads, metadata},
 	}, nil
 }

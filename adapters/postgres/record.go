@@ -70,7 +70,7 @@ func encodeEvent(c waitingroom.Change, i int, event waitingroom.Event) (record, 
 type columns struct {
 	queues   []string
 	versions []int64
-	ids      []uuid.UUID
+	ids      [][16]byte // which pgx writes as they are
 	names    []string
 	payloads []string
 	metadata []string

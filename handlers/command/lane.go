@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/rlapp/rlapp/waitingroom"
@@ -90,7 +92,11 @@ func (l *lane) take() []*task {
 func (l *lane) settle(tasks []*task) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.config.CommitTimeout)
 	defer cancel()
-	l.together(ctx, wanted(tasks))
+	tasks = wanted(tasks)
+	// In the same order everywhere, so that two processes which write to the same
+	// queues wait for one another and not each for the other.
+	slices.SortStableFunc(tasks, func(a, b *task) int { return strings.Compare(a.queueID, b.queueID) })
+	l.together(ctx, tasks)
 }
 
 // together commits the tasks in one transaction, and where the store refuses

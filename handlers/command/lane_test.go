@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +24,8 @@ type gated struct {
 	events  map[string][]waitingroom.Event
 	loads   []string
 	batches []int
+	// order are the queues of the last append.
+	order []string
 	// snapshots are the versions of those that were stored.
 	snapshots []int64
 	// refuse says why an append fails; nil lets it through.
@@ -57,8 +60,10 @@ func (g *gated) Append(ctx context.Context, changes ...waitingroom.Change) ([]wa
 			return nil, err
 		}
 	}
+	g.order = nil
 	next := map[string]int{}
 	for _, c := range changes {
+		g.order = append(g.order, c.QueueID)
 		if c.Expected != int64(len(g.events[c.QueueID])+next[c.QueueID]) {
 			return nil, conflict
 		}
@@ -165,6 +170,9 @@ func TestWhatWaitsSharesACommit(t *testing.T) {
 	}
 	if diff := cmp.Diff([]int{1, 20}, b.store.batches); diff != "" {
 		t.Errorf("the commands of each commit differ (-want +got):\n%s", diff)
+	}
+	if !slices.IsSorted(b.store.order) {
+		t.Errorf("two processes would lock queues in different orders: %v", b.store.order)
 	}
 	if got := len(b.store.events["queue-0"]); got != 1+5 {
 		t.Errorf("queue-0 has %d events", got)

@@ -6,12 +6,18 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-// attempt is how one hand-over of a row ended. Watermill's ack and nack carry no
-// reason, so the subscriber puts an attempt into the message's context, and the
-// middleware and the parking publisher fill it in.
+// attempt is how handing a chunk over went. Watermill's ack and nack carry no
+// reason, and are about a chunk as a whole, so the subscriber puts an attempt into
+// the message's context; the publisher and the middlewares fill it in. One of them
+// is at work at a time.
 type attempt struct {
-	err    error
-	parked string
+	// err is why the chunk was nacked.
+	err error
+	// failed are the events that were not delivered, by id, with the reason; nil
+	// until the chunk reached the publisher.
+	failed map[string]error
+	// parked are those that no retry can help.
+	parked map[string]bool
 }
 
 type attemptKey struct{}
@@ -25,8 +31,32 @@ func attemptOf(ctx context.Context) (*attempt, bool) {
 	return a, ok
 }
 
+// undelivered leaves out what an earlier try delivered.
+func (a *attempt) undelivered(events []*message.Message) []*message.Message {
+	if a.failed == nil {
+		a.failed = map[string]error{}
+		return events
+	}
+	var rest []*message.Message
+	for _, e := range events {
+		if a.failed[e.UUID] != nil {
+			rest = append(rest, e)
+		}
+	}
+	clear(a.failed)
+	return rest
+}
+
+// failure is why an event was not delivered, or nil.
+func (a *attempt) failure(eventID string) error {
+	if a.failed == nil {
+		return a.err
+	}
+	return a.failed[eventID]
+}
+
 // RecordFailure is the outermost middleware of the relay: it tells the
-// subscriber why a message was nacked, so that the row can say so.
+// subscriber why a chunk was nacked, so that its rows can say so.
 func RecordFailure(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) ([]*message.Message, error) {
 		produced, err := next(msg)

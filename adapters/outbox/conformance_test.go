@@ -3,6 +3,7 @@ package outbox_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -130,46 +131,74 @@ func (s *suiteSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *
 	return out, nil
 }
 
-func (s *suiteSubscriber) forward(ctx context.Context, wrapped *message.Message, out chan<- *message.Message) {
-	var envelope struct {
-		UUID     string            `json:"uuid"`
-		Payload  []byte            `json:"payload"`
-		Metadata map[string]string `json:"metadata"`
+// forward offers the events of a chunk one after another.
+func (s *suiteSubscriber) forward(ctx context.Context, chunk *message.Message, out chan<- *message.Message) {
+	offer := outbox.RecordFailure(func(*message.Message) ([]*message.Message, error) {
+		return nil, outbox.NewPublisher(&offering{s, ctx, out}).Publish("", chunk)
+	})
+	if _, err := offer(chunk); err != nil {
+		chunk.Nack()
+	} else {
+		chunk.Ack()
 	}
+}
+
+// offering is the transport of the suite: it hands each event to its subscriber
+// and waits for the ack.
+type offering struct {
+	s   *suiteSubscriber
+	ctx context.Context
+	out chan<- *message.Message
+}
+
+func (o *offering) Publish(_ string, events ...*message.Message) error {
+	for i, e := range events {
+		if err := o.offer(e); err != nil {
+			var rest []string // in their order, so what follows waits as well
+			for _, later := range events[i:] {
+				rest = append(rest, later.UUID)
+			}
+			return &partial{err, rest}
+		}
+	}
+	return nil
+}
+
+func (o *offering) offer(e *message.Message) error {
 	var payload string
-	if err := json.Unmarshal(wrapped.Payload, &envelope); err != nil {
-		s.t.Error(err)
-		return
+	if err := json.Unmarshal(e.Payload, &payload); err != nil {
+		o.s.t.Error(err)
+		return err
 	}
-	if err := json.Unmarshal(envelope.Payload, &payload); err != nil {
-		s.t.Error(err)
-		return
-	}
-	m := message.NewMessage(envelope.UUID, []byte(payload))
-	for name, value := range envelope.Metadata {
+	m := message.NewMessage(e.UUID, []byte(payload))
+	for name, value := range e.Metadata {
 		if own, ok := strings.CutPrefix(name, "suite."); ok {
 			m.Metadata.Set(own, value)
 		}
 	}
-	messageCtx, cancel := context.WithCancel(ctx)
+	messageCtx, cancel := context.WithCancel(o.ctx)
 	defer cancel()
 	m.SetContext(messageCtx)
 	select {
-	case out <- m:
-	case <-s.closing:
-		return
-	case <-ctx.Done():
-		return
+	case o.out <- m:
+	case <-o.s.closing:
+		return errors.New("closing")
+	case <-o.ctx.Done():
+		return o.ctx.Err()
 	}
 	select {
 	case <-m.Acked():
-		wrapped.Ack()
+		return nil
 	case <-m.Nacked():
-		wrapped.Nack()
-	case <-s.closing:
-	case <-ctx.Done():
+		return errors.New("nacked")
+	case <-o.s.closing:
+		return errors.New("closing")
+	case <-o.ctx.Done():
+		return o.ctx.Err()
 	}
 }
+
+func (*offering) Close() error { return nil }
 
 func (s *suiteSubscriber) Close() error {
 	s.once.Do(func() { close(s.closing) })

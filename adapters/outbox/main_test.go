@@ -22,7 +22,7 @@ var logger = slog.New(slog.DiscardHandler)
 func newPool(t testing.TB) *pgxpool.Pool {
 	t.Helper()
 	connString := postgrestest.Migrated(t)
-	pool, err := postgres.Open(context.Background(), connString, postgres.PoolConfig{MaxConnections: 6})
+	pool, err := postgres.Open(context.Background(), connString, postgres.PoolConfig{MaxConnections: 10})
 	if err != nil {
 		t.Fatal(err)
 	}

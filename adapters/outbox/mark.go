@@ -3,7 +3,6 @@ package outbox
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -12,59 +11,56 @@ import (
 const maxErrorLength = 2000
 
 // markPublished writes the outcome of the delivered rows, and their lag, by
-// explicit ids: rows that committed late may lie between them.
-func (s *Subscriber) markPublished(ctx context.Context, delivered []*row) error {
-	if len(delivered) == 0 {
-		return nil
+// explicit ids, since rows that committed late may lie between them; both in one
+// implicit transaction and one round trip.
+//
+// A projection may be writing the same lag rows. It knows the moment of
+// publication from the message, so what it has locked or written is left to it:
+// the relay never waits for a projection.
+func (s *Subscriber) markPublished(ctx context.Context, r result) error {
+	ids, events := make([]int64, len(r.delivered)), make([]string, len(r.delivered))
+	for i, one := range r.delivered {
+		ids[i], events[i] = one.ID, one.EventID
 	}
-	ids, events, stamps := make([]int64, len(delivered)), make([]string, len(delivered)), make([]time.Time, len(delivered))
-	for i, r := range delivered {
-		ids[i], events[i], stamps[i] = r.ID, r.EventID, r.publishedAt
-	}
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		batch := &pgx.Batch{}
-		batch.Queue(`
-			UPDATE waiting_room_outbox o
-			SET published = true, published_at = d.published_at, next_attempt_at = NULL
-			FROM unnest($1::bigint[], $2::timestamptz[]) AS d (id, published_at)
-			WHERE o.id = d.id`, ids, stamps)
-		batch.Queue(`
-			UPDATE event_processing_lag l
-			SET event_published_at = coalesce(l.event_published_at, d.published_at),
-			    outbox_dispatch_duration_ms = coalesce(l.outbox_dispatch_duration_ms,
-			        greatest(0, extract(epoch FROM d.published_at - l.event_created_at) * 1000)),
-			    status = CASE WHEN l.status IN ('CREATED') OR l.failed_in = $3 THEN 'PUBLISHED' ELSE l.status END,
-			    failed_in = nullif(l.failed_in, $3)
-			FROM unnest($1::uuid[], $2::timestamptz[]) AS d (event_id, published_at)
-			WHERE l.event_id = d.event_id`, events, stamps, HandlerName)
-		return tx.SendBatch(ctx, batch).Close()
-	})
-	if err != nil {
-		return fmt.Errorf("mark %d outbox rows published: %w", len(delivered), err)
+	batch := &pgx.Batch{}
+	batch.Queue(`
+		UPDATE waiting_room_outbox SET published = true, published_at = $2, next_attempt_at = NULL
+		WHERE id = ANY($1)`, ids, r.publishedAt.UTC())
+	batch.Queue(`
+		WITH free AS (
+			SELECT id FROM event_processing_lag
+			WHERE event_id = ANY($1::uuid[]) AND (status = 'CREATED' OR failed_in = $3)
+			FOR UPDATE SKIP LOCKED
+		)
+		UPDATE event_processing_lag l
+		SET event_published_at = coalesce(l.event_published_at, $2),
+		    outbox_dispatch_duration_ms = coalesce(l.outbox_dispatch_duration_ms,
+		        greatest(0, extract(epoch FROM $2::timestamptz - l.event_created_at) * 1000)),
+		    status = 'PUBLISHED', failed_in = NULL
+		FROM free WHERE l.id = free.id`, events, r.publishedAt.UTC(), HandlerName)
+	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("mark %d outbox rows published: %w", len(ids), err)
 	}
 	return nil
 }
 
 // markFailed counts a failure and sets the next attempt by the schedule, or
 // parks the row: at once when nothing can help, else when the attempts are used up.
-func (s *Subscriber) markFailed(ctx context.Context, r *row, reason string, hopeless bool) (parked bool, err error) {
-	failures := r.RetryCount + 1
-	parked = hopeless || failures >= s.config.MaxAttempts
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		batch := &pgx.Batch{}
-		batch.Queue(`
+func (s *Subscriber) markFailed(ctx context.Context, f failure) (parked bool, err error) {
+	r, failures := f.row, f.row.RetryCount+1
+	parked = f.hopeless || failures >= s.config.MaxAttempts
+	batch := &pgx.Batch{}
+	batch.Queue(`
 			UPDATE waiting_room_outbox
 			SET retry_count = $2, last_failed_at = now(), last_error = $3,
 			    parked_at = CASE WHEN $4 THEN now() END,
 			    next_attempt_at = CASE WHEN NOT $4 THEN now() + make_interval(secs => $5) END
-			WHERE id = $1`, r.ID, failures, truncate(reason, maxErrorLength), parked, s.config.Schedule.After(failures).Seconds())
-		if parked {
-			batch.Queue(`UPDATE event_processing_lag SET status = 'FAILED', failed_in = $2 WHERE event_id = $1 AND status = 'CREATED'`,
-				r.EventID, HandlerName)
-		}
-		return tx.SendBatch(ctx, batch).Close()
-	})
-	if err != nil {
+			WHERE id = $1`, r.ID, failures, truncate(f.reason, maxErrorLength), parked, s.config.Schedule.After(failures).Seconds())
+	if parked {
+		batch.Queue(`UPDATE event_processing_lag SET status = 'FAILED', failed_in = $2 WHERE event_id = $1 AND status = 'CREATED'`,
+			r.EventID, HandlerName)
+	}
+	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return parked, fmt.Errorf("record the failure of outbox row %d: %w", r.ID, err)
 	}
 	return parked, nil

@@ -40,12 +40,14 @@ func newMetrics(pool *pgxpool.Pool, registerer prometheus.Registerer, failures *
 	return m, nil
 }
 
-func (m *metrics) dispatched(rows []*row) {
-	for _, r := range rows {
-		m.dispatchedTotal.WithLabelValues(r.EventName).Inc()
-		if !r.createdAt.IsZero() {
-			m.dispatchSeconds.WithLabelValues(r.EventName).Observe(max(0, r.publishedAt.Sub(r.createdAt).Seconds()))
-		}
+func (m *metrics) dispatched(r result) {
+	counts := map[string]int{}
+	for _, one := range r.delivered {
+		counts[one.EventName]++
+		m.dispatchSeconds.WithLabelValues(one.EventName).Observe(max(0, r.publishedAt.Sub(one.CreatedAt).Seconds()))
+	}
+	for name, n := range counts {
+		m.dispatchedTotal.WithLabelValues(name).Add(float64(n))
 	}
 }
 

@@ -4,12 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/ThreeDotsLabs/watermill/components/forwarder"
-	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/rlapp/rlapp/schema"
 )
@@ -23,36 +22,45 @@ type row struct {
 	Payload     []byte
 	Metadata    []byte
 	RetryCount  int
-
-	// Known once the row was made into a message.
-	publishedAt   time.Time
-	createdAt     time.Time
-	correlationID string
-	took          time.Duration
+	CreatedAt   time.Time
 }
 
-// pendingRows reads the next rows in order, leaving out queues whose earlier
-// event waits for its next attempt or is parked.
+// correlationID is what the row's headers say, for the logs.
+func (r *row) correlationID() string {
+	var headers map[string]string
+	if err := json.Unmarshal(r.Metadata, &headers); err != nil {
+		return "" // a row written by hand
+	}
+	return headers[schema.HeaderCorrelationID]
+}
+
+// pendingRows reads the next rows of some lanes in order, leaving out those that
+// are in hand, and queues whose earlier event waits for its next attempt or is
+// parked.
 //
-// It keeps no cursor: a transaction that commits late may bring a lower id.
+// It keeps no cursor: a transaction that commits late may bring a lower id. The
+// rows in hand come first in the index, so passing over them is cheap.
 const pendingRows = `
-	SELECT id, event_id::text, aggregate_id, event_name, payload, metadata, retry_count
+	SELECT id, event_id::text, aggregate_id, event_name, payload::text, metadata::text, retry_count, created_at
 	FROM waiting_room_outbox o
 	WHERE NOT published AND parked_at IS NULL AND (next_attempt_at IS NULL OR next_attempt_at <= now())
+	  AND lane = ANY($1) AND NOT $2::text::int8multirange @> id
 	  AND NOT EXISTS (
 		SELECT FROM waiting_room_outbox held
 		WHERE held.aggregate_id = o.aggregate_id AND held.id < o.id AND NOT held.published
 		  AND (held.parked_at IS NOT NULL OR held.next_attempt_at > now()))
-	ORDER BY id LIMIT $1`
+	ORDER BY id LIMIT $3`
 
-func (s *Subscriber) read(ctx context.Context) ([]*row, error) {
-	rows, err := s.pool.Query(ctx, pendingRows, s.config.BatchSize)
+// read returns the next rows of the lanes, at most a chunk. Those of inHand are
+// being published or marked.
+func (s *Subscriber) read(ctx context.Context, lanes []int16, inHand ...[]*row) ([]*row, error) {
+	rows, err := s.pool.Query(ctx, pendingRows, lanes, multirange(inHand), s.config.BatchSize)
 	if err != nil {
 		return nil, fmt.Errorf("read the outbox: %w", err)
 	}
 	pending, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*row, error) {
 		var p row
-		return &p, r.Scan(&p.ID, &p.EventID, &p.AggregateID, &p.EventName, &p.Payload, &p.Metadata, &p.RetryCount)
+		return &p, r.Scan(&p.ID, &p.EventID, &p.AggregateID, &p.EventName, &p.Payload, &p.Metadata, &p.RetryCount, &p.CreatedAt)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the outbox: %w", err)
@@ -60,33 +68,23 @@ func (s *Subscriber) read(ctx context.Context) ([]*row, error) {
 	return pending, nil
 }
 
-// envelope is the form in which Watermill's forwarder takes a message.
-type envelope struct {
-	DestinationTopic string            `json:"destination_topic"`
-	UUID             string            `json:"uuid"`
-	Payload          []byte            `json:"payload"`
-	Metadata         map[string]string `json:"metadata"`
-}
-
-var _ forwarder.Marshaler = forwarder.DefaultMarshaler{} // reads what message writes
-
-// message wraps the row for the forwarder and stamps the moment of publication.
-func (r *row) message(destination string, now time.Time) (*message.Message, error) {
-	r.publishedAt = now
-	headers := map[string]string{}
-	if err := json.Unmarshal(r.Metadata, &headers); err != nil {
-		headers = map[string]string{} // a row written by hand; the columns say enough to route it
+// multirange writes the ids of rows as PostgreSQL's int8multirange. Ids mostly
+// follow one another, so it has few ranges.
+func multirange(chunks [][]*row) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for _, rows := range chunks {
+		for i := 0; i < len(rows); {
+			first, next := rows[i].ID, rows[i].ID+1
+			for i++; i < len(rows) && rows[i].ID == next; i++ {
+				next++
+			}
+			if b.Len() > 1 {
+				b.WriteByte(',')
+			}
+			b.WriteString("[" + strconv.FormatInt(first, 10) + "," + strconv.FormatInt(next, 10) + ")")
+		}
 	}
-	headers[schema.HeaderEventName] = r.EventName
-	headers[schema.HeaderAggregateID] = r.AggregateID
-	headers[schema.HeaderPublishedAt] = now.UTC().Format(time.RFC3339Nano)
-	wrapped, err := json.Marshal(envelope{DestinationTopic: destination, UUID: r.EventID, Payload: r.Payload, Metadata: headers})
-	if err != nil {
-		return nil, fmt.Errorf("wrap outbox row %d: %w", r.ID, err)
-	}
-	r.correlationID = headers[schema.HeaderCorrelationID]
-	if occurred, err := time.Parse(time.RFC3339Nano, headers[schema.HeaderOccurredAt]); err == nil {
-		r.createdAt = occurred
-	}
-	return message.NewMessage(r.EventID, wrapped), nil
+	b.WriteByte('}')
+	return b.String()
 }

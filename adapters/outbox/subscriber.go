@@ -11,8 +11,6 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/rlapp/rlapp/schema"
 )
 
 // HandlerName is the name of the relay's handler in its router, in metrics and
@@ -24,13 +22,14 @@ var ErrClosed = errors.New("the outbox subscriber is closed")
 
 // Config tunes a Subscriber. The zero value is ready for use.
 type Config struct {
-	// Destination is the topic that the forwarder publishes to. Default: schema.Topic.
-	Destination string
 	// PollInterval is the safety net behind the wake-ups. Default: 5 s.
 	PollInterval time.Duration
-	// BatchSize is the number of rows read at once, and at most published twice
-	// after a crash. Default: 100.
+	// BatchSize is the most rows of one message. Twice as many may be published
+	// again after a crash. Default: 1000.
 	BatchSize int
+	// ShareInterval is how often relays share the lanes anew: the time in which
+	// they take over those of one that has ended. Default: 2 s.
+	ShareInterval time.Duration
 	// MaxAttempts is how often a row is tried before it is parked. Default: 5.
 	MaxAttempts int
 	// Schedule is the wait after each failure. Default: NewSchedule(30 s).
@@ -53,14 +52,14 @@ type Config struct {
 }
 
 func (c *Config) setDefaults() {
-	if c.Destination == "" {
-		c.Destination = schema.Topic
-	}
 	if c.PollInterval == 0 {
 		c.PollInterval = 5 * time.Second
 	}
 	if c.BatchSize == 0 {
-		c.BatchSize = 100
+		c.BatchSize = 1000
+	}
+	if c.ShareInterval == 0 {
+		c.ShareInterval = 2 * time.Second
 	}
 	if c.MaxAttempts == 0 {
 		c.MaxAttempts = 5
@@ -84,6 +83,9 @@ func (c *Config) validate() error {
 	if c.PollInterval < 0 {
 		errs = append(errs, errors.New("PollInterval must be positive"))
 	}
+	if c.ShareInterval < 0 {
+		errs = append(errs, errors.New("ShareInterval must be positive"))
+	}
 	if c.BatchSize < 1 {
 		errs = append(errs, errors.New("BatchSize must be at least 1"))
 	}
@@ -96,14 +98,15 @@ func (c *Config) validate() error {
 	return errors.Join(errs...)
 }
 
-// Subscriber emits the pending rows of waiting_room_outbox in the order of
-// their ids, one at a time, as envelopes for Watermill's forwarder. It marks a
-// row published when its message is acked, and puts it on the schedule when it
-// is nacked; a queue's later events wait for an earlier one.
+// Subscriber emits the pending rows of waiting_room_outbox in the order of their
+// ids, as many as there are in one message, for Watermill's forwarder with an
+// Envelope and a Publisher. It marks rows published when their message is acked,
+// and puts those that failed on the schedule; a queue's later events wait for an
+// earlier one, except those that went in the same message.
 //
-// Any number of processes may subscribe; an advisory lock lets one relay at a
-// time, and the next takes over when its session ends. No transaction is open
-// while a message is handled. A row may be published again after a crash, so
+// Any number of processes may subscribe: they share the lanes of the queues by
+// advisory locks, and take over those of a session that ends. No transaction is
+// open while a message is handled. A row may be published again after a crash, so
 // consumers are idempotent.
 type Subscriber struct {
 	pool    *pgxpool.Pool
@@ -195,15 +198,13 @@ func (s *Subscriber) run(ctx context.Context, out chan<- *message.Message) {
 	}
 }
 
-// pause waits, and reports whether ctx still runs.
-func (s *Subscriber) pause(ctx context.Context, d time.Duration) bool {
+// pause waits, at most until ctx ends.
+func (s *Subscriber) pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return false
 	case <-timer.C:
-		return true
 	}
 }
 

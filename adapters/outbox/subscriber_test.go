@@ -2,12 +2,15 @@ package outbox_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/components/forwarder"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 	"github.com/google/go-cmp/cmp"
@@ -22,49 +25,82 @@ import (
 
 const patience = 10 * time.Second
 
-// relay runs handle for each message as the forwarder's router would, with the
-// middlewares of the relay, and returns the queues of the events it was given.
-func relay(t *testing.T, s *outbox.Subscriber, hopeless func(error) bool, handle func(queueID string) error) <-chan string {
-	t.Helper()
-	messages, err := s.Subscribe(t.Context(), "outbox")
-	if err != nil {
-		t.Fatal(err)
-	}
-	park, err := middleware.PoisonQueueWithFilter(outbox.Parking{}, "poison", hopeless)
-	if err != nil {
-		t.Fatal(err)
-	}
-	handed := make(chan string, 1000)
-	handler := outbox.RecordFailure(park(func(m *message.Message) ([]*message.Message, error) {
-		var envelope struct {
-			DestinationTopic string            `json:"destination_topic"`
-			Metadata         map[string]string `json:"metadata"`
-		}
-		if err := json.Unmarshal(m.Payload, &envelope); err != nil {
-			return nil, err
-		}
-		if envelope.DestinationTopic != schema.Topic {
-			t.Errorf("the envelope is addressed to %q", envelope.DestinationTopic)
-		}
-		queueID := envelope.Metadata[schema.HeaderAggregateID]
-		handed <- queueID
-		return nil, handle(queueID)
-	}))
-	go func() {
-		for m := range messages {
-			if _, err := handler(m); err != nil {
-				m.Nack()
-			} else {
-				m.Ack()
-			}
-		}
-	}()
-	return handed
+// transport is what the relay publishes to. deliver says how each event ends; the
+// events of a call that end with an error are named by it, as a broker does.
+type transport struct {
+	deliver func(e *message.Message) error
+	handed  chan string // the queues of the events, in order
+	calls   chan int    // the number of events of each call
 }
+
+type partial struct {
+	error
+	ids []string
+}
+
+func (p *partial) FailedMessages() []string { return p.ids }
+func (p *partial) Unwrap() error            { return p.error }
+
+func (tr *transport) Publish(topic string, events ...*message.Message) error {
+	if topic != schema.Topic {
+		return fmt.Errorf("the events go to %q", topic)
+	}
+	var errs []error
+	tr.calls <- len(events)
+	for _, e := range events {
+		tr.handed <- e.Metadata.Get(schema.HeaderAggregateID)
+		if e.Metadata.Get(schema.HeaderPublishedAt) == "" {
+			return fmt.Errorf("event %s does not say when it was published", e.UUID)
+		}
+		err := tr.deliver(e)
+		if refusal := outbox.Refusal(nil); errors.As(err, &refusal) {
+			return err // and none of the call was sent
+		}
+		if err != nil {
+			errs = append(errs, &partial{err, []string{e.UUID}})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (*transport) Close() error { return nil }
+
+// relay runs Watermill's forwarder over the outbox with the middlewares of the
+// relay, and returns the queues of the events that the transport was given.
+func relay(t *testing.T, s *outbox.Subscriber, hopeless func(error) bool, deliver func(e *message.Message) error) *transport {
+	t.Helper()
+	tr := &transport{deliver: deliver, handed: make(chan string, 100_000), calls: make(chan int, 100_000)}
+	park, err := middleware.PoisonQueueWithFilter(outbox.Parking{Hopeless: hopeless}, "poison", hopeless)
+	if err != nil {
+		t.Fatal(err)
+	}
+	retry := middleware.Retry{MaxRetries: 1, InitialInterval: time.Millisecond, ShouldRetry: func(p middleware.RetryParams) bool { return errors.Is(p.Err, errFlaky) }}
+	f, err := forwarder.NewForwarder(s, outbox.NewPublisher(tr), watermill.NopLogger{}, forwarder.Config{
+		ForwarderTopic: "outbox", Marshaler: outbox.Envelope{Destination: schema.Topic}, CloseTimeout: patience,
+		Middlewares: []message.HandlerMiddleware{outbox.RecordFailure, park, retry.Middleware, middleware.Recoverer},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- f.Run(context.Background()) }()
+	<-f.Running()
+	t.Cleanup(func() {
+		if err := errors.Join(f.Close(), <-ended); err != nil {
+			t.Error(err)
+		}
+	})
+	return tr
+}
+
+var errFlaky = errors.New("flaky")
 
 func never(error) bool { return false }
 
-func succeed(string) error { return nil }
+func succeed(*message.Message) error { return nil }
+
+// queueOf is the queue of an event.
+func queueOf(e *message.Message) string { return e.Metadata.Get(schema.HeaderAggregateID) }
 
 // receive collects n events.
 func receive(t *testing.T, handed <-chan string, n int) []string {
@@ -124,7 +160,7 @@ func TestRelayKeepsTheOrderAndMarksRows(t *testing.T) {
 	store(t, pool, "a", "b", "a", "c")
 	registry := prometheus.NewRegistry()
 	handed := relay(t, newSubscriber(t, pool, outbox.Config{BatchSize: 3, Registerer: registry}), never, succeed)
-	if diff := cmp.Diff([]string{"a", "b", "a", "c"}, receive(t, handed, 4)); diff != "" {
+	if diff := cmp.Diff([]string{"a", "b", "a", "c"}, receive(t, handed.handed, 4)); diff != "" {
 		t.Errorf("order differs (-want +got):\n%s", diff)
 	}
 	wantEventually(t, pool, status{"a", "PUBLISHED", 0}, status{"b", "PUBLISHED", 0}, status{"a", "PUBLISHED", 0}, status{"c", "PUBLISHED", 0})
@@ -154,11 +190,11 @@ func TestAWakeUpBringsAnEventAtOnce(t *testing.T) {
 			store(t, pool, "first")
 			s := newSubscriber(t, pool, outbox.Config{PollInterval: time.Hour})
 			handed := relay(t, s, never, succeed)
-			receive(t, handed, 1) // the relay leads and has drained
+			receive(t, handed.handed, 1) // the relay leads and has drained
 			wantEventually(t, pool, status{"first", "PUBLISHED", 0})
 			store(t, pool, "second")
 			wake(t, s, pool)
-			receive(t, handed, 1)
+			receive(t, handed.handed, 1)
 		})
 	}
 }
@@ -166,13 +202,14 @@ func TestAWakeUpBringsAnEventAtOnce(t *testing.T) {
 func TestAFailingEventHoldsBackOnlyItsQueue(t *testing.T) {
 	pool := newPool(t)
 	store(t, pool, "bad", "good", "bad", "good")
-	handed := relay(t, newSubscriber(t, pool, outbox.Config{Schedule: outbox.Schedule{time.Hour}}), never, func(queueID string) error {
-		if queueID == "bad" {
+	// Rows of one chunk have gone with it; the next chunk is what has to wait.
+	handed := relay(t, newSubscriber(t, pool, outbox.Config{BatchSize: 2, Schedule: outbox.Schedule{time.Hour}}), never, func(e *message.Message) error {
+		if queueOf(e) == "bad" {
 			return errors.New("no")
 		}
 		return nil
 	})
-	if diff := cmp.Diff([]string{"bad", "good", "good"}, receive(t, handed, 3)); diff != "" {
+	if diff := cmp.Diff([]string{"bad", "good", "good"}, receive(t, handed.handed, 3)); diff != "" {
 		t.Errorf("handed over (-want +got):\n%s", diff)
 	}
 	wantEventually(t, pool, status{"bad", "FAILED", 1}, status{"good", "PUBLISHED", 0}, status{"bad", "PENDING", 0}, status{"good", "PUBLISHED", 0})
@@ -185,12 +222,61 @@ func TestAFailingEventHoldsBackOnlyItsQueue(t *testing.T) {
 	}
 }
 
+func TestWhatIsReadTogetherIsPublishedInOneCall(t *testing.T) {
+	pool := newPool(t)
+	store(t, pool, "a", "b", "c", "d", "e")
+	handed := relay(t, newSubscriber(t, pool, outbox.Config{BatchSize: 3}), never, succeed)
+	receive(t, handed.handed, 5)
+	if got := []int{<-handed.calls, <-handed.calls}; !cmp.Equal([]int{3, 2}, got) {
+		t.Errorf("events of the calls: %v", got)
+	}
+}
+
+// After a quick retry, and after an event that can never travel, only the rest is
+// published again.
+func TestOnlyWhatFailedIsPublishedAgain(t *testing.T) {
+	t.Run("a retry", func(t *testing.T) {
+		pool := newPool(t)
+		store(t, pool, "a", "flaky", "b")
+		tries := 0
+		handed := relay(t, newSubscriber(t, pool, outbox.Config{}), never, func(e *message.Message) error {
+			if queueOf(e) == "flaky" {
+				if tries++; tries == 1 {
+					return errFlaky
+				}
+			}
+			return nil
+		})
+		if diff := cmp.Diff([]string{"a", "flaky", "b", "flaky"}, receive(t, handed.handed, 4)); diff != "" {
+			t.Errorf("handed over (-want +got):\n%s", diff)
+		}
+		wantEventually(t, pool, status{"a", "PUBLISHED", 0}, status{"flaky", "PUBLISHED", 0}, status{"b", "PUBLISHED", 0})
+	})
+	t.Run("an event that cannot travel", func(t *testing.T) {
+		pool := newPool(t)
+		store(t, pool, "a", "unfit", "b")
+		hopeless := func(err error) bool { r := outbox.Refusal(nil); return errors.As(err, &r) }
+		relay(t, newSubscriber(t, pool, outbox.Config{}), hopeless, func(e *message.Message) error {
+			if queueOf(e) == "unfit" {
+				return refusal(e.UUID)
+			}
+			return nil
+		})
+		wantEventually(t, pool, status{"a", "PUBLISHED", 0}, status{"unfit", "PARKED", 1}, status{"b", "PUBLISHED", 0})
+	})
+}
+
+type refusal string
+
+func (r refusal) Error() string          { return "it cannot travel" }
+func (r refusal) RefusedMessage() string { return string(r) }
+
 func TestAnEventIsParkedAfterItsAttempts(t *testing.T) {
 	pool := newPool(t)
 	store(t, pool, "bad")
 	handed := relay(t, newSubscriber(t, pool, outbox.Config{MaxAttempts: 3, Schedule: outbox.Schedule{time.Millisecond}}), never,
-		func(string) error { return errors.New("no") })
-	receive(t, handed, 3)
+		func(*message.Message) error { return errors.New("no") })
+	receive(t, handed.handed, 3)
 	wantEventually(t, pool, status{"bad", "PARKED", 3})
 	var lag string
 	if err := pool.QueryRow(t.Context(), "SELECT status FROM event_processing_lag").Scan(&lag); err != nil || lag != "FAILED" {
@@ -198,17 +284,16 @@ func TestAnEventIsParkedAfterItsAttempts(t *testing.T) {
 	}
 }
 
+// Hopeless and other failures of one chunk are told apart.
 func TestAHopelessEventIsParkedAtOnce(t *testing.T) {
 	pool := newPool(t)
-	store(t, pool, "bad", "bad", "good")
-	handed := relay(t, newSubscriber(t, pool, outbox.Config{}), func(error) bool { return true }, func(queueID string) error {
-		if queueID == "bad" {
-			return errors.New("never")
-		}
-		return nil
+	store(t, pool, "hopeless", "bad", "good")
+	errNever := errors.New("never")
+	hopeless := func(err error) bool { return errors.Is(err, errNever) }
+	relay(t, newSubscriber(t, pool, outbox.Config{Schedule: outbox.Schedule{time.Hour}}), hopeless, func(e *message.Message) error {
+		return map[string]error{"hopeless": errNever, "bad": errors.New("no")}[queueOf(e)]
 	})
-	receive(t, handed, 2)
-	wantEventually(t, pool, status{"bad", "PARKED", 1}, status{"bad", "PENDING", 0}, status{"good", "PUBLISHED", 0})
+	wantEventually(t, pool, status{"hopeless", "PARKED", 1}, status{"bad", "FAILED", 1}, status{"good", "PUBLISHED", 0})
 }
 
 func TestAnOutageUsesUpNoAttempt(t *testing.T) {
@@ -218,35 +303,107 @@ func TestAnOutageUsesUpNoAttempt(t *testing.T) {
 	tries := 0
 	handed := relay(t, newSubscriber(t, pool, outbox.Config{
 		MaxAttempts: 1, OutageDelay: time.Millisecond, IsOutage: func(err error) bool { return errors.Is(err, errAway) },
-	}), never, func(string) error {
+	}), never, func(*message.Message) error {
 		if tries++; tries < 5 {
 			return errAway
 		}
 		return nil
 	})
-	receive(t, handed, 6)
+	receive(t, handed.handed, 6)
 	wantEventually(t, pool, status{"a", "PUBLISHED", 0}, status{"a", "PUBLISHED", 0})
 }
 
-func TestOneRelayLeadsAndTheNextTakesOver(t *testing.T) {
+// With a backlog the next chunk is read and the last one marked while one is
+// under way: the order of each queue holds, and every event goes once.
+func TestABacklogIsDrainedInOrderAndOnce(t *testing.T) {
 	pool := newPool(t)
-	first := newSubscriber(t, pool, outbox.Config{})
-	firstHanded := relay(t, first, never, succeed)
-	store(t, pool, "a")
-	receive(t, firstHanded, 1)
-	secondHanded := relay(t, newSubscriber(t, pool, outbox.Config{}), never, succeed)
-	store(t, pool, "b")
-	receive(t, firstHanded, 1)
-	if len(secondHanded) > 0 {
-		t.Error("two relays were at work at once")
+	const events = 5000
+	_, err := pool.Exec(t.Context(), `
+		INSERT INTO waiting_room_outbox (aggregate_id, event_name, payload, metadata)
+		SELECT 'queue-' || i % 7, 'E', '{}', jsonb_build_object('lane', (i % 7)::text, 'version', i::text) FROM generate_series(1, $1::int) i`, events)
+	if err != nil {
+		t.Fatal(err)
 	}
+	last := map[string]int{}
+	handed := relay(t, newSubscriber(t, pool, outbox.Config{BatchSize: 100}), never, func(e *message.Message) error {
+		version, err := strconv.Atoi(e.Metadata.Get(schema.HeaderVersion))
+		if err != nil || version <= last[queueOf(e)] {
+			t.Errorf("version %q of %s came after %d", e.Metadata.Get(schema.HeaderVersion), queueOf(e), last[queueOf(e)])
+		}
+		last[queueOf(e)] = version
+		return nil
+	})
+	receive(t, handed.handed, events)
+	eventually(t, func() bool { return count(t, pool, "NOT published") == 0 })
+	if extra := len(handed.handed); extra > 0 {
+		t.Errorf("%d events were published again", extra)
+	}
+}
+
+func count(t *testing.T, pool *pgxpool.Pool, condition string) (n int) {
+	t.Helper()
+	if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM waiting_room_outbox WHERE "+condition).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// eventually polls for a state that nothing tells of.
+func eventually(t *testing.T, is func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("it did not come about within %v", patience)
+		}
+	}
+}
+
+// lanesOf tells how many lanes each session holds.
+func lanesOf(t *testing.T, pool *pgxpool.Pool) []int {
+	t.Helper()
+	rows, err := pool.Query(t.Context(), `SELECT count(*)::int FROM pg_locks
+		WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND objid < 16
+		GROUP BY pid ORDER BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lanes, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lanes
+}
+
+func TestRelaysShareTheLanesAndTakeOver(t *testing.T) {
+	pool := newPool(t)
+	config := outbox.Config{ShareInterval: 20 * time.Millisecond}
+	first := newSubscriber(t, pool, config)
+	handed := relay(t, first, never, succeed)
+	eventually(t, func() bool { return cmp.Equal([]int{16}, lanesOf(t, pool)) })
+	second := relay(t, newSubscriber(t, pool, config), never, succeed)
+	eventually(t, func() bool { return cmp.Equal([]int{8, 8}, lanesOf(t, pool)) })
+
+	var queues []string
+	for n := range 64 {
+		queues = append(queues, fmt.Sprintf("queue-%d", n))
+	}
+	store(t, pool, queues...)
+	eventually(t, func() bool { return count(t, pool, "NOT published") == 0 })
+	if a, b := len(handed.handed), len(second.handed); a == 0 || b == 0 || a+b != len(queues) {
+		t.Errorf("one relay published %d events, the other %d, of %d", a, b, len(queues))
+	}
+
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	store(t, pool, "c")
-	if diff := cmp.Diff([]string{"c"}, receive(t, secondHanded, 1)); diff != "" {
-		t.Errorf("the second relay was handed (-want +got):\n%s", diff)
-	}
+	eventually(t, func() bool { return cmp.Equal([]int{16}, lanesOf(t, pool)) })
+	store(t, pool, queues...)
+	eventually(t, func() bool { return count(t, pool, "NOT published") == 0 })
 }
 
 // A transaction that took its id early and commits late must not be overtaken
@@ -264,12 +421,12 @@ func TestALateCommitIsFound(t *testing.T) {
 	}
 	store(t, pool, "early")
 	handed := relay(t, newSubscriber(t, pool, outbox.Config{}), never, succeed)
-	receive(t, handed, 1)
+	receive(t, handed.handed, 1)
 	wantEventually(t, pool, status{"early", "PUBLISHED", 0})
 	if err := late.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"late"}, receive(t, handed, 1)); diff != "" {
+	if diff := cmp.Diff([]string{"late"}, receive(t, handed.handed, 1)); diff != "" {
 		t.Errorf("handed over (-want +got):\n%s", diff)
 	}
 	wantEventually(t, pool, status{"late", "PUBLISHED", 0}, status{"early", "PUBLISHED", 0})
@@ -279,7 +436,7 @@ func TestTheRelaySurvivesALostSession(t *testing.T) {
 	pool := newPool(t)
 	handed := relay(t, newSubscriber(t, pool, outbox.Config{OutageDelay: time.Millisecond}), never, succeed)
 	store(t, pool, "a")
-	receive(t, handed, 1)
+	receive(t, handed.handed, 1)
 	wantEventually(t, pool, status{"a", "PUBLISHED", 0})
 	_, err := pool.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 		WHERE datname = current_database() AND pid <> pg_backend_pid()`)
@@ -287,7 +444,7 @@ func TestTheRelaySurvivesALostSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	store(t, pool, "b")
-	if diff := cmp.Diff([]string{"b"}, receive(t, handed, 1)); diff != "" {
+	if diff := cmp.Diff([]string{"b"}, receive(t, handed.handed, 1)); diff != "" {
 		t.Errorf("handed over (-want +got):\n%s", diff)
 	}
 }

@@ -36,6 +36,9 @@ func (e *UnroutableError) Error() string {
 	return fmt.Sprintf("UNROUTABLE: %s: %s", e.Reason, strings.Join(e.MessageUUIDs, ", "))
 }
 
+// FailedMessages is MessageUUIDs.
+func (e *UnroutableError) FailedMessages() []string { return e.MessageUUIDs }
+
 // NackedError says that the broker refused messages. The other messages of the
 // call were published.
 type NackedError struct {
@@ -54,6 +57,9 @@ func (e *NackedError) Error() string {
 	return fmt.Sprintf("RabbitMQ refused messages: %s: %s", reason, strings.Join(e.MessageUUIDs, ", "))
 }
 
+// FailedMessages is MessageUUIDs.
+func (e *NackedError) FailedMessages() []string { return e.MessageUUIDs }
+
 // MessageError says that a message cannot travel, or could not be read after it
 // did. No retry can help. Of a Publish call that returns it, nothing was sent.
 type MessageError struct{ MessageUUID, Reason string }
@@ -61,3 +67,6 @@ type MessageError struct{ MessageUUID, Reason string }
 func (e *MessageError) Error() string {
 	return fmt.Sprintf("message %q: %s", e.MessageUUID, e.Reason)
 }
+
+// RefusedMessage is MessageUUID.
+func (e *MessageError) RefusedMessage() string { return e.MessageUUID }

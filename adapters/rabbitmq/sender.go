@@ -13,7 +13,7 @@ import (
 // window is how many messages are on their way before their confirms are
 // awaited. It bounds the memory for returned messages; beyond some hundreds more
 // gain nothing (BenchmarkPublish).
-const window = 512
+const window = 1024
 
 // sender is a channel in confirm mode. It serves one call at a time, so every
 // confirm and return it gets is about that call.

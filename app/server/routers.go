@@ -17,6 +17,7 @@ import (
 	"github.com/rlapp/rlapp/handlers/plugin"
 	"github.com/rlapp/rlapp/handlers/projection"
 	"github.com/rlapp/rlapp/readmodel"
+	"github.com/rlapp/rlapp/schema"
 )
 
 // Watermill's own buckets start at 0.1 ms steps that suit nobody here; these run
@@ -81,7 +82,7 @@ func (s *Server) relayStage(relay *outbox.Subscriber, t *transport) (stage, erro
 	if err != nil {
 		return stage{}, fmt.Errorf("decorate the transport: %w", err)
 	}
-	park, err := middleware.PoisonQueueWithFilter(outbox.Parking{}, projection.PoisonTopic, t.hopeless)
+	park, err := middleware.PoisonQueueWithFilter(outbox.Parking{Hopeless: t.hopeless}, projection.PoisonTopic, t.hopeless)
 	if err != nil {
 		return stage{}, fmt.Errorf("make the relay's poison middleware: %w", err)
 	}
@@ -92,7 +93,8 @@ func (s *Server) relayStage(relay *outbox.Subscriber, t *transport) (stage, erro
 		Multiplier:      2,
 		ShouldRetry:     func(p middleware.RetryParams) bool { return !t.outage(p.Err) },
 	}
-	_, err = forwarder.NewForwarder(relay, publisher, s.watermillLogger, forwarder.Config{
+	_, err = forwarder.NewForwarder(relay, outbox.NewPublisher(publisher), s.watermillLogger, forwarder.Config{
+		Marshaler:      outbox.Envelope{Destination: schema.Topic},
 		ForwarderTopic: outboxTopic,
 		HandlerName:    outbox.HandlerName,
 		Router:         router,

@@ -163,7 +163,7 @@ func (s *Server) startRelay(ctx context.Context, t *transport) (wake func(), err
 	c := s.config.OutboxDispatcher
 	relay, err := outbox.NewSubscriber(s.pool, s.logger, outbox.Config{
 		PollInterval: c.PollingInterval(),
-		BatchSize:    c.BatchSize,
+		BatchSize:    min(c.BatchSize, t.maxBatch),
 		MaxAttempts:  c.MaxRetryAttempts,
 		Schedule:     outbox.NewSchedule(c.BaseRetryDelay()),
 		IsOutage:     t.outage,
@@ -180,7 +180,20 @@ func (s *Server) startRelay(ctx context.Context, t *transport) (wake func(), err
 	if err := t.prepare(ctx); err != nil {
 		s.logger.WarnContext(ctx, "the handlers' queues could not be made yet; events wait in the outbox", "Component", "OutboxWorker", "error", err)
 	}
-	return relay.Wake, s.process.start(ctx, relaying)
+	return relay.Wake, errors.Join(s.process.start(ctx, relaying), s.startPruner(ctx))
+}
+
+// startPruner keeps the outbox to its retention.
+func (s *Server) startPruner(ctx context.Context) error {
+	retention := s.config.OutboxDispatcher.Retention()
+	if retention == 0 {
+		return nil
+	}
+	pruner, err := outbox.NewPruner(s.pool, s.logger, retention, s.registry)
+	if err != nil {
+		return err
+	}
+	return s.process.start(ctx, stage{name: "outbox pruner", run: pruner.Run})
 }
 
 // startHTTP serves the operations of every process, and the API where the role has one.

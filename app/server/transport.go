@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -29,6 +30,8 @@ type transport struct {
 	outage func(error) bool
 	// hopeless says that no retry can help an event.
 	hopeless func(error) bool
+	// maxBatch is the most events that are published at once.
+	maxBatch int
 	checks   []httpapi.Check
 	close    func() error
 }
@@ -42,6 +45,10 @@ func newTransport(c config.Config, queues []plugin.Queue, logger *slog.Logger, w
 	return overRabbitMQ(c, queues, logger)
 }
 
+// inProcessBatch bounds what is published at once within the process, where each
+// event waits for its handlers: a stop waits for the batch in hand.
+const inProcessBatch = 100
+
 // inProcess relays within the process. Publish returns only when every
 // projection has acknowledged, so a row is marked published only then: a crash
 // loses nothing. It needs all projections subscribed before the first event.
@@ -53,6 +60,7 @@ func inProcess(logger watermill.LoggerAdapter) *transport {
 		prepare:    func(context.Context) error { return nil },
 		outage:     func(error) bool { return false },
 		hopeless:   func(error) bool { return false },
+		maxBatch:   inProcessBatch,
 		close:      channel.Close,
 	}
 }
@@ -87,7 +95,8 @@ func overRabbitMQ(c config.Config, queues []plugin.Queue, logger *slog.Logger) (
 			var unfit *rabbitmq.MessageError
 			return errors.As(err, &unroutable) || errors.As(err, &unfit)
 		},
-		checks: []httpapi.Check{{Name: "rabbitmq", Probe: publisher.Ping}},
-		close:  publisher.Close,
+		maxBatch: math.MaxInt,
+		checks:   []httpapi.Check{{Name: "rabbitmq", Probe: publisher.Ping}},
+		close:    publisher.Close,
 	}, nil
 }

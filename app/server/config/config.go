@@ -59,9 +59,10 @@ func (r RabbitMq) URL() string {
 // OutboxDispatcher tunes the relay.
 type OutboxDispatcher struct {
 	PollingIntervalSeconds Seconds `env:"PollingIntervalSeconds" envDefault:"5" doc:"How often the relay looks for events that no wake-up told it of. A commit wakes it at once."`
-	BatchSize              int     `env:"BatchSize" envDefault:"100" min:"1" max:"10000" doc:"Events read at once, and at most published twice after a crash."`
+	BatchSize              int     `env:"BatchSize" envDefault:"1000" min:"1" max:"10000" doc:"The most events that are read and published at once. Twice as many may be published again after a crash."`
 	MaxRetryAttempts       int     `env:"MaxRetryAttempts" envDefault:"5" min:"1" max:"100" doc:"Tries of an event before it is parked for a person."`
 	BaseRetryDelaySeconds  Seconds `env:"BaseRetryDelaySeconds" envDefault:"30" doc:"The wait after an event's first failure. The next are 2 min, 30 min and 1 h."`
+	RetentionHours         int     `env:"RetentionHours" envDefault:"168" min:"0" max:"87600" doc:"How long published rows stay in the outbox; 0 keeps them for ever. The events stay in the store."`
 }
 
 // PollingInterval is PollingIntervalSeconds.
@@ -69,6 +70,11 @@ func (o OutboxDispatcher) PollingInterval() time.Duration { return o.PollingInte
 
 // BaseRetryDelay is BaseRetryDelaySeconds.
 func (o OutboxDispatcher) BaseRetryDelay() time.Duration { return o.BaseRetryDelaySeconds.Duration() }
+
+// Retention is RetentionHours.
+func (o OutboxDispatcher) Retention() time.Duration {
+	return time.Duration(o.RetentionHours) * time.Hour
+}
 
 // WaitingRoom tunes the domain.
 type WaitingRoom struct {

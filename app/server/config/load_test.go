@@ -22,7 +22,7 @@ func defaults() config.Config {
 	return config.Config{
 		EventStore:       config.EventStore{MaxConnections: max(4, 4*runtime.GOMAXPROCS(0)), Lanes: 2, CacheSize: 400_000},
 		RabbitMq:         config.RabbitMq{Port: 5672, UserName: "guest", Password: "guest", VirtualHost: "/"},
-		OutboxDispatcher: config.OutboxDispatcher{PollingIntervalSeconds: 5, BatchSize: 100, MaxRetryAttempts: 5, BaseRetryDelaySeconds: 30},
+		OutboxDispatcher: config.OutboxDispatcher{PollingIntervalSeconds: 5, BatchSize: 1000, RetentionHours: 168, MaxRetryAttempts: 5, BaseRetryDelaySeconds: 30},
 		WaitingRoom:      config.WaitingRoom{MaxCapacity: 100},
 		Api:              config.Api{Address: "127.0.0.1:5000", ShutdownTimeoutSeconds: 30, MaxBodyBytes: 65536},
 		Worker:           config.Worker{Address: "127.0.0.1:5001"},
@@ -66,7 +66,7 @@ func TestLoad(t *testing.T) {
 				"BaseRetryDelaySeconds": 20        // Shorter initial delay
 			}
 		}`, func(c *config.Config) {
-			c.OutboxDispatcher = config.OutboxDispatcher{PollingIntervalSeconds: 3, BatchSize: 200, MaxRetryAttempts: 5, BaseRetryDelaySeconds: 20}
+			c.OutboxDispatcher = config.OutboxDispatcher{PollingIntervalSeconds: 3, BatchSize: 200, MaxRetryAttempts: 5, BaseRetryDelaySeconds: 20, RetentionHours: 168}
 		}},
 		{
 			"the environment wins over the file",

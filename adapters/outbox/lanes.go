@@ -1,0 +1,124 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/rlapp/rlapp/schema"
+)
+
+// The advisory locks of the relays, in a class that keeps them clear of other
+// programs' in the same database. Lock n is that of lane n; every relay shares
+// memberLock, so that each can count all.
+const (
+	relayLockClass = 0x524c4150 // "RLAP"
+	memberLock     = 1000
+)
+
+// lanes are those that this relay holds, each by an advisory lock of its session.
+// Several relays share them evenly: a lane is relayed by one at a time, which
+// keeps the order of its queues.
+type lanes struct {
+	session *pgx.Conn
+	logger  *slog.Logger
+
+	// change is held while rows of the lanes are in hand: they change in between.
+	change sync.Mutex
+	want   atomic.Bool
+	mine   []int16
+}
+
+// hold keeps the lanes as they are until release, and returns them.
+func (l *lanes) hold() []int16 {
+	l.change.Lock()
+	return l.mine
+}
+
+func (l *lanes) release() { l.change.Unlock() }
+
+// wanted reports whether the lanes wait to be changed.
+func (l *lanes) wanted() bool { return l.want.Load() }
+
+// join makes this relay one of those that share the lanes.
+func (l *lanes) join(ctx context.Context) error {
+	if _, err := l.session.Exec(ctx, "SELECT pg_advisory_lock_shared($1, $2)", relayLockClass, memberLock); err != nil {
+		return fmt.Errorf("join the relays: %w", err)
+	}
+	return nil
+}
+
+// share gives up lanes beyond this relay's part, or takes free ones up to it. It
+// waits until no row is in hand where it gives up some.
+func (l *lanes) share(ctx context.Context) error {
+	relays, err := l.relays(ctx)
+	if err != nil {
+		return err
+	}
+	part := (schema.Lanes + relays - 1) / relays
+	switch {
+	case len(l.mine) > part:
+		err = l.giveUp(ctx, part)
+	case len(l.mine) < part:
+		err = l.take(ctx, part-len(l.mine))
+	}
+	if err != nil {
+		return fmt.Errorf("share the lanes: %w", err)
+	}
+	return nil
+}
+
+// relays counts the relays of this database, this one included.
+func (l *lanes) relays(ctx context.Context) (n int, err error) {
+	err = l.session.QueryRow(ctx, `
+		SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+		WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.classid = $1 AND l.objid = $2 AND l.granted`,
+		relayLockClass, memberLock).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count the relays: %w", err)
+	}
+	return max(n, 1), nil
+}
+
+func (l *lanes) giveUp(ctx context.Context, part int) error {
+	l.want.Store(true)
+	l.change.Lock()
+	defer l.change.Unlock()
+	l.want.Store(false)
+	surplus := l.mine[part:]
+	l.mine = slices.Clone(l.mine[:part])
+	if _, err := l.session.Exec(ctx, "SELECT pg_advisory_unlock($1, lane) FROM unnest($2::int[]) AS lane", relayLockClass, surplus); err != nil {
+		return err
+	}
+	l.logger.InfoContext(ctx, "gave lanes up to another relay", "Component", "OutboxWorker", "lanes", len(l.mine))
+	return nil
+}
+
+func (l *lanes) take(ctx context.Context, n int) error {
+	var others []int16
+	for lane := range int16(schema.Lanes) {
+		if !slices.Contains(l.mine, lane) {
+			others = append(others, lane)
+		}
+	}
+	// The locks are tried one after another, until n rows have come.
+	rows, err := l.session.Query(ctx, "SELECT lane::int2 FROM unnest($2::int[]) AS lane WHERE pg_try_advisory_lock($1, lane) LIMIT $3",
+		relayLockClass, others, n)
+	if err != nil {
+		return err
+	}
+	taken, err := pgx.CollectRows(rows, pgx.RowTo[int16])
+	if err != nil || len(taken) == 0 {
+		return err
+	}
+	l.change.Lock()
+	defer l.change.Unlock()
+	l.mine = append(slices.Clone(l.mine), taken...)
+	l.logger.InfoContext(ctx, "relaying the outbox", "Component", "OutboxWorker", "lanes", len(l.mine))
+	return nil
+}

@@ -39,7 +39,7 @@ func TestARebuildEqualsTheLiveViews(t *testing.T) {
 	}
 	// Live events go on where the rebuild ended, and old ones stay duplicates.
 	events := f.store(t, "q0", checkedIn("q0", "late", "Low", 50))
-	if applied, err := f.views.Apply(t.Context(), readmodel.Monitor, events[0]); err != nil || applied != 1 {
+	if applied, err := f.applyTo(t, readmodel.Monitor, events[0]); err != nil || applied != 1 {
 		t.Errorf("the next event applied %d, error %v", applied, err)
 	}
 }
@@ -66,7 +66,7 @@ func TestTheOldViewAnswersDuringARebuild(t *testing.T) {
 	f := newFixture(t)
 	f.apply(t, f.store(t, "q", created("q"), checkedIn("q", "p", "Low", 0))...)
 	seen := 0
-	_, err := f.views.Rebuild(t.Context(), readmodel.Monitor, func(int64) {
+	_, err := f.views.Rebuild(t.Context(), readmodel.Monitor, func(readmodel.Progress) {
 		queue, err := f.views.QueueMonitor(t.Context(), "q")
 		if err != nil || queue.TotalPatientsWaiting != 1 {
 			t.Errorf("during the rebuild the view shows %d patients, error %v", queue.TotalPatientsWaiting, err)
@@ -126,8 +126,8 @@ func eventually(t *testing.T, done func() bool) {
 func TestAnEventDuringARebuildComesAgain(t *testing.T) {
 	f := newFixture(t)
 	event := f.store(t, "q", created("q"))[0]
-	_, err := f.views.Rebuild(t.Context(), readmodel.Monitor, func(int64) {
-		_, err := f.views.Apply(t.Context(), readmodel.Monitor, event)
+	_, err := f.views.Rebuild(t.Context(), readmodel.Monitor, func(readmodel.Progress) {
+		_, err := f.applyTo(t, readmodel.Monitor, event)
 		var rebuilding *readmodel.RebuildingError
 		if !errors.As(err, &rebuilding) {
 			t.Errorf("during the rebuild: %v", err)
@@ -136,7 +136,7 @@ func TestAnEventDuringARebuildComesAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if applied, err := f.views.Apply(t.Context(), readmodel.Monitor, event); err != nil || applied != 0 {
+	if applied, err := f.applyTo(t, readmodel.Monitor, event); err != nil || applied != 0 {
 		t.Errorf("after the rebuild it applied %d, error %v", applied, err)
 	}
 	var status string

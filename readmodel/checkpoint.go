@@ -35,9 +35,10 @@ func queueCheckpoints(batch *pgx.Batch, applied []Applied) {
 		return
 	}
 	batch.Queue(`
-		WITH last AS (
+		WITH lasts AS MATERIALIZED ( -- else the planner walks down all positions
 			SELECT position, event_id, event_name FROM waiting_room_events WHERE event_id = ANY($3::text[]::uuid[])
-			ORDER BY position DESC LIMIT 1
+		), last AS (
+			SELECT * FROM lasts ORDER BY position DESC LIMIT 1
 		)
 		INSERT INTO projection_checkpoints AS c (projection_id, last_event_id, last_event_name, last_position, events_processed, updated_at)
 		SELECT p.id, coalesce(last.event_id, $4::uuid), coalesce(last.event_name, $5), coalesce(last.position, 0), p.events, now()

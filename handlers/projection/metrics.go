@@ -17,6 +17,7 @@ type metrics struct {
 	lagSeconds        *prometheus.HistogramVec
 	processingSeconds *prometheus.HistogramVec
 	batchEvents       prometheus.Histogram
+	gapEvents         *prometheus.CounterVec
 	failuresTotal     *prometheus.CounterVec
 }
 
@@ -40,12 +41,16 @@ func newMetrics(store *readmodel.Store, registerer prometheus.Registerer, failur
 			Name: "projection_batch_events", Buckets: prometheus.ExponentialBuckets(1, 2, 10),
 			Help: "Events that shared a transaction.",
 		}),
+		gapEvents: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "projection_gap_events_total",
+			Help: "Events that were read from the event store, since a later one of their queue came first.",
+		}, []string{"projection"}),
 		failuresTotal: failures,
 	}
 	if registerer == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.lagMs, m.lagSeconds, m.processingSeconds, m.batchEvents, &checkpoints{store: store}} {
+	for _, c := range []prometheus.Collector{m.lagMs, m.lagSeconds, m.processingSeconds, m.batchEvents, m.gapEvents, &checkpoints{store: store}} {
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("register the projections' metrics: %w", err)
 		}
@@ -58,9 +63,11 @@ func (m *metrics) processed(projection string, e schema.Recorded, now time.Time)
 	lag := max(0, now.Sub(e.Metadata.OccurredAt).Seconds())
 	m.lagMs.WithLabelValues(name, projection).Set(lag * 1000)
 	m.lagSeconds.WithLabelValues(name, projection).Observe(lag)
-	if !e.PublishedAt.IsZero() { // else read from the store, and its message comes later
-		m.processingSeconds.WithLabelValues(name, projection).Observe(max(0, now.Sub(e.PublishedAt).Seconds()))
+	if e.PublishedAt.IsZero() { // read from the store; its message comes later
+		m.gapEvents.WithLabelValues(projection).Inc()
+		return
 	}
+	m.processingSeconds.WithLabelValues(name, projection).Observe(max(0, now.Sub(e.PublishedAt).Seconds()))
 }
 
 func (m *metrics) batch(events int) { m.batchEvents.Observe(float64(events)) }

@@ -19,8 +19,8 @@ import (
 const HandlerName = "projections"
 
 // MaxInFlight is how many messages the handler's subscriber may hand out before
-// their acks. Those that wait share a transaction.
-const MaxInFlight = maxBatch
+// their acks: while a batch is written the next ones arrive.
+const MaxInFlight = 3 * maxBatch
 
 // Config tunes the handlers. The zero value is ready for use.
 type Config struct {

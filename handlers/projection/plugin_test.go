@@ -23,13 +23,21 @@ import (
 
 	"github.com/rlapp/rlapp/adapters/postgres"
 	"github.com/rlapp/rlapp/adapters/postgres/postgrestest"
+	"github.com/rlapp/rlapp/adapters/rabbitmq/rabbitmqtest"
 	"github.com/rlapp/rlapp/handlers/projection"
 	"github.com/rlapp/rlapp/readmodel"
 	"github.com/rlapp/rlapp/schema"
 	"github.com/rlapp/rlapp/waitingroom"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Wrap(m)) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(postgrestest.Wrap(runner(func() int { return rabbitmqtest.Run(m) })))
+}
+
+// runner lets one TestMain helper run another.
+type runner func() int
+
+func (r runner) Run() int { return r() }
 
 // fixture runs the projections on a router over an in-process transport and a
 // database of the test's own.

@@ -32,7 +32,10 @@ func setAside(ctx context.Context, tx pgx.Tx, p Projection) (aside, error) {
 		}
 		err = a.run(ctx, tx, t, `
 			SELECT format('ALTER TABLE %I.%I ADD CONSTRAINT %I %s', $2::text, $3::text, conname, pg_get_constraintdef(oid))
-			FROM pg_constraint WHERE conrelid = $1::text::regclass AND contype IN ('p', 'u', 'x')`)
+			FROM pg_constraint WHERE conrelid = $1::text::regclass AND contype IN ('p', 'u', 'x')
+			UNION ALL
+			SELECT format('ALTER TABLE %I.%I SET (%s)', $2::text, $3::text, array_to_string(reloptions, ', '))
+			FROM pg_class WHERE oid = $1::text::regclass AND reloptions IS NOT NULL`)
 		if err != nil {
 			return a, err
 		}

@@ -51,7 +51,7 @@ func (e *ProjectionError) Unwrap() error { return e.Err }
 // Is says that an error about the same projection is the same, so that errors.Is
 // finds each in errors that were joined.
 func (e *ProjectionError) Is(target error) bool {
-	other, ok := target.(*ProjectionError) //nolint:errorlint // errors.Is does the unwrapping
+	other, ok := target.(*ProjectionError)
 	return ok && other.ProjectionID == e.ProjectionID
 }
 

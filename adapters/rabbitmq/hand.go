@@ -34,45 +34,52 @@ type handed struct {
 	delay    *backoff // of a message that was nacked
 }
 
+// possible are the channels of what can happen next. What cannot stays nil, and a
+// select waits for it for ever.
+type possible struct {
+	deliveries    <-chan amqp.Delivery
+	out           chan<- *message.Message
+	offered       *message.Message
+	acked, nacked <-chan struct{}
+}
+
+func (h *hand) possible() (p possible) {
+	if h.next == nil && len(h.inHand) < h.config.MaxInFlight {
+		p.deliveries = h.intake.deliveries
+	}
+	if h.again && h.pausing == nil {
+		p.out, p.offered = h.out, h.inHand[0].message
+	} else if h.next != nil {
+		p.out, p.offered = h.out, h.next.message
+	}
+	if len(h.inHand) > 0 && !h.again {
+		p.acked, p.nacked = h.inHand[0].message.Acked(), h.inHand[0].message.Nacked()
+	}
+	return p
+}
+
 // run hands out and acknowledges, until the consumer is lost or ctx ends.
 func (h *hand) run(ctx context.Context) error {
 	for {
-		// What is not possible now stays nil, and a select waits for it for ever.
-		var (
-			deliveries    <-chan amqp.Delivery
-			out           chan<- *message.Message
-			offered       *message.Message
-			acked, nacked <-chan struct{}
-		)
-		if h.next == nil && len(h.inHand) < h.config.MaxInFlight {
-			deliveries = h.intake.deliveries
-		}
-		if h.again && h.pausing == nil {
-			out, offered = h.out, h.inHand[0].message
-		} else if h.next != nil {
-			out, offered = h.out, h.next.message
-		}
-		if len(h.inHand) > 0 && !h.again {
-			acked, nacked = h.inHand[0].message.Acked(), h.inHand[0].message.Nacked()
-		}
+		p := h.possible()
 		var err error
 		select {
 		case <-ctx.Done():
 			return errEnded
 		case reason := <-h.intake.closed:
 			return lost(reason)
-		case d, open := <-deliveries:
+		case d, open := <-p.deliveries:
 			if !open {
 				return h.intake.why()
 			}
 			err = h.take(d)
-		case out <- offered:
+		case p.out <- p.offered:
 			h.handedOut()
 		case <-h.pausing:
 			h.pausing = nil
-		case <-acked:
+		case <-p.acked:
 			err = h.acknowledge()
-		case <-nacked:
+		case <-p.nacked:
 			err = h.repeat()
 		}
 		if err != nil {
@@ -163,7 +170,7 @@ func (h *hand) settle(ctx context.Context) {
 				waits = false
 			case <-ended:
 				timer := time.NewTimer(h.config.CloseTimeout)
-				defer timer.Stop() //nolint:revive // it is made once
+				defer timer.Stop()
 				ended, deadline = nil, timer.C
 			case <-deadline:
 				waits, expired = false, true

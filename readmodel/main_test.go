@@ -27,7 +27,7 @@ type fixture struct {
 	events *postgres.EventStore
 }
 
-func newFixture(t *testing.T) fixture {
+func newFixture(t testing.TB) fixture {
 	t.Helper()
 	connString := postgrestest.Migrated(t)
 	pool, err := postgres.Open(t.Context(), connString, postgres.PoolConfig{MaxConnections: 10})

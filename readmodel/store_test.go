@@ -177,7 +177,7 @@ func TestLagRollUp(t *testing.T) {
 	f := newFixture(t)
 	f.apply(t, f.store(t, "queue-1", created("queue-1"), checkedIn("queue-1", "a", "Low", 0), checkedIn("queue-1", "b", "Low", 0))...)
 	for range 2 { // again gives the same rows
-		if err := f.views.RollUpLag(t.Context()); err != nil {
+		if err := f.views.RollUpLag(t.Context(), 10*time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -51,7 +51,7 @@ func processedEvents(t *testing.T, pool *pgxpool.Pool) {
 			t.Fatal(err)
 		}
 	}
-	if err := views.RollUpLag(t.Context()); err != nil {
+	if err := views.RollUpLag(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,8 +1,6 @@
 package server
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -145,24 +143,4 @@ func (s *Server) handlerStage(t *transport) (stage, error) {
 	}
 	router.AddPlugin(projections, plugins)
 	return routerStage("handlers", router), nil
-}
-
-// rollUpEvery is how often the lag of the last minutes is rolled up.
-const rollUpEvery = 15 * time.Second
-
-func (s *Server) rollUpStage() stage {
-	return stage{name: "lag roll-up", run: func(ctx context.Context) error {
-		ticker := time.NewTicker(rollUpEvery)
-		defer ticker.Stop()
-		for {
-			if err := s.views.RollUpLag(ctx); err != nil && !errors.Is(err, context.Canceled) {
-				s.logger.WarnContext(ctx, "rolling up the lag failed; it is tried again", "Component", "ProjectionWorker", "error", err)
-			}
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-ticker.C:
-			}
-		}
-	}}
 }

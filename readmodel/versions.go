@@ -75,7 +75,7 @@ func lockVersions(ctx context.Context, conn *pgxpool.Conn, queueIDs []string, pr
 }
 
 // firstLocked returns *RebuildingError for the first projection that is locked.
-func firstLocked(rows pgx.Rows) (locked error, err error) { //nolint:staticcheck // two kinds of error
+func firstLocked(rows pgx.Rows) (locked error, err error) {
 	for rows.Next() {
 		var (
 			id   string

@@ -93,12 +93,12 @@ func wantHandlersMeasured(t *testing.T, processes map[string]*process) {
 	publishers := map[string][]string{
 		"api":         {`publisher_name="inprocess.PubSub"`, `publisher_name="postgres.OutboxPublisher"`},
 		"worker":      {`handler_name="outbox.relay"`},
-		"projections": {`handler_name="projection.monitor"`},
+		"projections": {`handler_name="projections"`},
 	}
 	for name, handlers := range map[string][]string{
 		"api":         {"command.check-in"},
 		"worker":      {"outbox.relay"},
-		"projections": {"projection.monitor", "projection.queue-state", "projection.next-turn", "projection.history", "plugin.triage.urgent-check-in"},
+		"projections": {"projections", "plugin.triage.urgent-check-in"},
 	} {
 		text := metricsOf(t, processes[name])
 		for _, handler := range handlers {

@@ -3,6 +3,8 @@ package readmodel
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -10,16 +12,42 @@ import (
 	"github.com/rlapp/rlapp/schema"
 )
 
-// queueCheckpoint moves the projection's checkpoint on.
-func queueCheckpoint(batch *pgx.Batch, p Projection, last schema.Recorded, events int) {
+// queueCheckpoints moves the checkpoints of the projections on. All of them have
+// now applied the last event of each queue, so its position is known for all by one
+// lookup a queue.
+func queueCheckpoints(batch *pgx.Batch, applied []Applied) {
+	var (
+		ids    []string
+		counts []int
+		last   schema.Recorded
+		lasts  = map[string]string{} // the last event's id, by queue
+	)
+	for _, a := range applied {
+		if len(a.Events) == 0 {
+			continue
+		}
+		ids, counts = append(ids, a.Projection.ID), append(counts, len(a.Events))
+		for _, e := range a.Events {
+			last, lasts[e.Metadata.AggregateID] = e, e.Metadata.EventID
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
 	batch.Queue(`
+		WITH lasts AS MATERIALIZED ( -- else the planner walks down all positions
+			SELECT position, event_id, event_name FROM waiting_room_events WHERE event_id = ANY($3::text[]::uuid[])
+		), last AS (
+			SELECT * FROM lasts ORDER BY position DESC LIMIT 1
+		)
 		INSERT INTO projection_checkpoints AS c (projection_id, last_event_id, last_event_name, last_position, events_processed, updated_at)
-		VALUES ($1, $2::uuid, $3, coalesce((SELECT position FROM waiting_room_events WHERE event_id = $2::uuid), 0), $4, now())
+		SELECT p.id, coalesce(last.event_id, $4::uuid), coalesce(last.event_name, $5), coalesce(last.position, 0), p.events, now()
+		FROM unnest($1::text[], $2::bigint[]) AS p (id, events) LEFT JOIN last ON true
 		ON CONFLICT (projection_id) DO UPDATE
 		SET last_event_id = EXCLUDED.last_event_id, last_event_name = EXCLUDED.last_event_name,
 		    last_position = greatest(c.last_position, EXCLUDED.last_position),
 		    events_processed = c.events_processed + EXCLUDED.events_processed, updated_at = now()`,
-		p.ID, last.Metadata.EventID, last.Event.EventName(), events)
+		ids, counts, slices.Collect(maps.Values(lasts)), last.Metadata.EventID, last.Event.EventName())
 }
 
 // Checkpoint says how far a projection has come.

@@ -14,16 +14,32 @@ import (
 var History = Projection{
 	ID:     "history",
 	tables: []string{"recent_history_view"},
-	apply: func(b *pgx.Batch, r schema.Recorded) {
+	apply:  applyHistory,
+}
+
+func applyHistory(b *pgx.Batch, events []schema.Recorded) {
+	var (
+		k                                           keys
+		versions                                    []int64
+		names, priorities, types, outcomes, remarks []string
+		times                                       []time.Time
+	)
+	for _, r := range events {
 		if e, ok := r.Event.(schema.PatientAttentionCompleted); ok {
-			b.Queue(`
-				INSERT INTO recent_history_view (queue_id, version, patient_id, patient_name, priority, consultation_type,
-					outcome, notes, completed_at)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-				e.QueueID, r.Metadata.Version, e.PatientID, e.PatientName, e.Priority, e.ConsultationType,
-				e.Outcome, e.Notes, r.Metadata.OccurredAt)
+			k.add(patient{e.QueueID, e.PatientID})
+			versions, times = append(versions, r.Metadata.Version), append(times, r.Metadata.OccurredAt)
+			names, priorities, types = append(names, e.PatientName), append(priorities, e.Priority), append(types, e.ConsultationType)
+			outcomes, remarks = append(outcomes, e.Outcome), append(remarks, e.Notes)
 		}
-	},
+	}
+	if len(versions) > 0 {
+		b.Queue(`
+			INSERT INTO recent_history_view (queue_id, version, patient_id, patient_name, priority, consultation_type,
+				outcome, notes, completed_at)
+			SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+				$8::text[], $9::timestamptz[])`,
+			k.queueIDs, versions, k.patientIDs, names, priorities, types, outcomes, remarks, times)
+	}
 }
 
 // FinishedVisit is one row of recent_history_view.

@@ -59,16 +59,24 @@ func (f fixture) store(t testing.TB, queueID string, events ...waitingroom.Event
 	return recorded
 }
 
-// apply brings every projection up to the events.
+// apply brings every projection up to the events, one after another.
 func (f fixture) apply(t testing.TB, events ...schema.Recorded) {
 	t.Helper()
-	for _, p := range readmodel.Projections() {
-		for _, e := range events {
-			if _, err := f.views.Apply(t.Context(), p, e); err != nil {
-				t.Fatal(err)
-			}
+	for _, e := range events {
+		if _, err := f.views.Apply(t.Context(), []schema.Recorded{e}); err != nil {
+			t.Fatal(err)
 		}
 	}
+}
+
+// applyTo applies an event to one projection and returns how many were new to it.
+func (f fixture) applyTo(t testing.TB, p readmodel.Projection, e schema.Recorded) (int, error) {
+	t.Helper()
+	applied, err := f.views.Apply(t.Context(), []schema.Recorded{e}, p)
+	if err != nil {
+		return 0, err
+	}
+	return len(applied[0].Events), nil
 }
 
 // views lists every view with the columns that say when, and for which queue.

@@ -3,6 +3,8 @@ package readmodel
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,55 +17,133 @@ import (
 var Monitor = Projection{
 	ID:     "monitor",
 	tables: []string{"waiting_queue_view", "waiting_queue_members"},
-	apply: func(b *pgx.Batch, r schema.Recorded) {
-		switch e := r.Event.(type) {
-		case schema.WaitingQueueCreated:
-			b.Queue(`
-				INSERT INTO waiting_queue_view (queue_id, queue_name, max_capacity, projected_at) VALUES ($1, $2, $3, now())`,
-				e.QueueID, e.QueueName, e.MaxCapacity)
-		case schema.PatientCheckedIn:
-			b.Queue(joinLine, e.QueueID, e.PatientID, e.Priority, e.CheckInTime)
-		case schema.PatientCalled:
-			b.Queue(leaveLine, e.QueueID, e.PatientID)
-		case schema.PatientAttentionCompleted:
-			b.Queue(leaveLine, e.QueueID, e.PatientID)
-		case schema.PatientCancelledByPayment:
-			b.Queue(leaveLine, e.QueueID, e.PatientID)
-		case schema.PatientCancelledByAbsence:
-			b.Queue(leaveLine, e.QueueID, e.PatientID)
-		}
-	},
+	apply:  applyMonitor,
 }
 
-const joinLine = `
-	WITH joined AS (
-		INSERT INTO waiting_queue_members (queue_id, patient_id, priority, check_in_time) VALUES ($1, $2, $3, $4)
-	)
-	UPDATE waiting_queue_view
-	SET total_patients_waiting = total_patients_waiting + 1,
-	    urgent_priority_count = urgent_priority_count + ($3 = 'Urgent')::int,
-	    high_priority_count = high_priority_count + ($3 = 'High')::int,
-	    normal_priority_count = normal_priority_count + ($3 = 'Medium')::int,
-	    low_priority_count = low_priority_count + ($3 = 'Low')::int,
-	    check_in_epoch_sum = check_in_epoch_sum + extract(epoch FROM $4::timestamptz),
-	    last_patient_checked_in_at = greatest(last_patient_checked_in_at, $4),
-	    projected_at = now()
-	WHERE queue_id = $1`
+func applyMonitor(b *pgx.Batch, events []schema.Recorded) {
+	line := foldVisits(events, foldLine)
+	queueNewQueues(b, events)
+	queueCounts(b, line, latestCheckIns(events))
+	queueMembers(b, line)
+}
 
-// leaveLine changes nothing for a patient who has left already.
-const leaveLine = `
-	WITH gone AS (
-		DELETE FROM waiting_queue_members WHERE queue_id = $1 AND patient_id = $2 RETURNING priority, check_in_time
+// foldLine follows who joins the line and who leaves it.
+func foldLine(line *visits[struct{}], r schema.Recorded) {
+	switch e := r.Event.(type) {
+	case schema.PatientCheckedIn:
+		line.begin(e, struct{}{})
+	case schema.PatientCalled:
+		line.end(e.QueueID, e.PatientID)
+	case schema.PatientAttentionCompleted:
+		line.end(e.QueueID, e.PatientID)
+	case schema.PatientCancelledByPayment:
+		line.end(e.QueueID, e.PatientID)
+	case schema.PatientCancelledByAbsence:
+		line.end(e.QueueID, e.PatientID)
+	}
+}
+
+func queueNewQueues(b *pgx.Batch, events []schema.Recorded) {
+	var (
+		ids, names []string
+		capacities []int
 	)
-	UPDATE waiting_queue_view v
-	SET total_patients_waiting = total_patients_waiting - 1,
-	    urgent_priority_count = urgent_priority_count - (gone.priority = 'Urgent')::int,
-	    high_priority_count = high_priority_count - (gone.priority = 'High')::int,
-	    normal_priority_count = normal_priority_count - (gone.priority = 'Medium')::int,
-	    low_priority_count = low_priority_count - (gone.priority = 'Low')::int,
-	    check_in_epoch_sum = check_in_epoch_sum - extract(epoch FROM gone.check_in_time),
-	    projected_at = now()
-	FROM gone WHERE v.queue_id = $1`
+	for _, r := range events {
+		if e, ok := r.Event.(schema.WaitingQueueCreated); ok {
+			ids, names, capacities = append(ids, e.QueueID), append(names, e.QueueName), append(capacities, e.MaxCapacity)
+		}
+	}
+	if len(ids) > 0 {
+		b.Queue(`
+			INSERT INTO waiting_queue_view (queue_id, queue_name, max_capacity, projected_at)
+			SELECT *, now() FROM unnest($1::text[], $2::text[], $3::integer[])`, ids, names, capacities)
+	}
+}
+
+// latestCheckIns returns the last check-in of each queue, also of patients who
+// have left again.
+func latestCheckIns(events []schema.Recorded) map[string]time.Time {
+	latest := map[string]time.Time{}
+	for _, r := range events {
+		if e, ok := r.Event.(schema.PatientCheckedIn); ok && e.CheckInTime.After(latest[e.QueueID]) {
+			latest[e.QueueID] = e.CheckInTime
+		}
+	}
+	return latest
+}
+
+// queueCounts changes the counts by who joined and by those of before who left:
+// how they counted stands in the rows that are deleted. A leaver who has left
+// already changes nothing.
+func queueCounts(b *pgx.Batch, line *visits[struct{}], latest map[string]time.Time) {
+	gone := line.deleted()
+	if len(latest) == 0 && len(gone.queueIDs) == 0 {
+		return
+	}
+	var (
+		joined, priorities []string
+		times              []time.Time
+		queueIDs           = slices.Sorted(maps.Keys(latest))
+		latestTimes        = make([]time.Time, len(queueIDs))
+	)
+	for i, id := range queueIDs {
+		latestTimes[i] = latest[id]
+	}
+	for _, v := range line.inOrder {
+		if e := v.joined; e != nil {
+			joined, priorities, times = append(joined, e.QueueID), append(priorities, e.Priority), append(times, e.CheckInTime)
+		}
+	}
+	b.Queue(`
+		WITH gone AS (
+			DELETE FROM waiting_queue_members m USING unnest($1::text[], $2::text[]) AS k (queue_id, patient_id)
+			WHERE m.queue_id = k.queue_id AND m.patient_id = k.patient_id
+			RETURNING m.queue_id, m.priority, m.check_in_time
+		), change AS (
+			SELECT queue_id, priority, 1 AS n, extract(epoch FROM check_in_time) AS epoch, NULL::timestamptz AS latest
+			FROM unnest($3::text[], $4::text[], $5::timestamptz[]) AS joined (queue_id, priority, check_in_time)
+			UNION ALL
+			SELECT queue_id, priority, -1, -extract(epoch FROM check_in_time), NULL FROM gone
+			UNION ALL
+			SELECT queue_id, '', 0, 0, latest FROM unnest($6::text[], $7::timestamptz[]) AS latest (queue_id, latest)
+		), total AS (
+			SELECT queue_id, sum(n) AS waiting, sum(n) FILTER (WHERE priority = 'Urgent') AS urgent,
+			       sum(n) FILTER (WHERE priority = 'High') AS high, sum(n) FILTER (WHERE priority = 'Medium') AS medium,
+			       sum(n) FILTER (WHERE priority = 'Low') AS low, sum(epoch) AS epoch, max(latest) AS latest
+			FROM change GROUP BY queue_id
+		)
+		UPDATE waiting_queue_view v
+		SET total_patients_waiting = total_patients_waiting + waiting,
+		    urgent_priority_count = urgent_priority_count + coalesce(urgent, 0),
+		    high_priority_count = high_priority_count + coalesce(high, 0),
+		    normal_priority_count = normal_priority_count + coalesce(medium, 0),
+		    low_priority_count = low_priority_count + coalesce(low, 0),
+		    check_in_epoch_sum = check_in_epoch_sum + epoch,
+		    last_patient_checked_in_at = greatest(last_patient_checked_in_at, latest),
+		    projected_at = now()
+		FROM total WHERE v.queue_id = total.queue_id`,
+		gone.queueIDs, gone.patientIDs, joined, priorities, times, queueIDs, latestTimes)
+}
+
+func queueMembers(b *pgx.Batch, line *visits[struct{}]) {
+	var (
+		k          keys
+		priorities []string
+		times      []time.Time
+	)
+	for _, v := range line.inOrder {
+		if e := v.joined; e != nil {
+			k.add(v.patient)
+			priorities, times = append(priorities, e.Priority), append(times, e.CheckInTime)
+		}
+	}
+	if len(priorities) > 0 {
+		b.Queue(`
+			INSERT INTO waiting_queue_members (queue_id, patient_id, priority, check_in_time)
+			SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])`,
+			k.queueIDs, k.patientIDs, priorities, times)
+	}
+}
 
 // QueueMonitor is one queue's row of waiting_queue_view.
 type QueueMonitor struct {

@@ -10,15 +10,15 @@ import (
 type Projection struct {
 	// ID names the projection in URLs, metrics and checkpoints. It is public API.
 	ID string
-	// tables are what a rebuild empties first.
+	// tables are what a rebuild makes anew.
 	tables []string
-	// apply queues the statements by which an event changes the tables. It is
-	// given each queue's events in order, each once.
-	apply func(b *pgx.Batch, e schema.Recorded)
+	// apply queues the statements by which events change the tables: a few, however
+	// many events there are. It is given each queue's events in order, each once.
+	apply func(b *pgx.Batch, events []schema.Recorded)
 }
 
-// HandlerName is the name of the projection's handler in its router, its broker
-// queue and the lag table. It is public API: a renamed handler starts anew.
+// HandlerName names the projection where it fails on an event: in
+// poison_messages, in the lag table and in metrics. It is public API.
 func (p Projection) HandlerName() string { return "projection." + p.ID }
 
 // Projections lists all projections, in the order in which they are shown.

@@ -14,42 +14,88 @@ import (
 var QueueState = Projection{
 	ID:     "queue-state",
 	tables: []string{"waiting_patients_view"},
-	apply: func(b *pgx.Batch, r schema.Recorded) {
-		switch e := r.Event.(type) {
-		case schema.PatientCheckedIn:
-			b.Queue(`
-				INSERT INTO waiting_patients_view (queue_id, patient_id, patient_name, priority, consultation_type, notes,
-					status, queue_position, check_in_time, projected_at)
-				VALUES ($1, $2, $3, $4, $5, $6, 'waiting-cashier', $7, $8, now())`,
-				e.QueueID, e.PatientID, e.PatientName, e.Priority, e.ConsultationType, e.Notes, e.QueuePosition, e.CheckInTime)
-		case schema.PatientCalledAtCashier:
-			b.Queue(setStatus, e.QueueID, e.PatientID, "at-cashier")
-		case schema.PatientPaymentValidated:
-			b.Queue(setStatus, e.QueueID, e.PatientID, "waiting-consultation")
-		case schema.PatientPaymentPending:
-			b.Queue(setStatus, e.QueueID, e.PatientID, "payment-pending")
-		case schema.PatientAbsentAtCashier:
-			b.Queue(setStatus, e.QueueID, e.PatientID, "waiting-cashier")
-		case schema.PatientClaimedForAttention:
-			b.Queue(setStatus, e.QueueID, e.PatientID, "called")
-		case schema.PatientCalled:
-			b.Queue(setStatus, e.QueueID, e.PatientID, "in-consultation")
-		case schema.PatientAbsentAtConsultation:
-			b.Queue(setStatus, e.QueueID, e.PatientID, "waiting-consultation")
-		case schema.PatientAttentionCompleted:
-			b.Queue(endVisit, e.QueueID, e.PatientID)
-		case schema.PatientCancelledByPayment:
-			b.Queue(endVisit, e.QueueID, e.PatientID)
-		case schema.PatientCancelledByAbsence:
-			b.Queue(endVisit, e.QueueID, e.PatientID)
-		}
-	},
+	apply:  applyQueueState,
 }
 
-const (
-	setStatus = `UPDATE waiting_patients_view SET status = $3, projected_at = now() WHERE queue_id = $1 AND patient_id = $2`
-	endVisit  = `DELETE FROM waiting_patients_view WHERE queue_id = $1 AND patient_id = $2`
-)
+func applyQueueState(b *pgx.Batch, events []schema.Recorded) {
+	present := foldVisits(events, foldStatus)
+	gone := present.deleted()
+	gone.queueDelete(b, "waiting_patients_view")
+	queueArrivals(b, present)
+	queueStatuses(b, present)
+}
+
+// foldStatus follows where a patient stands.
+func foldStatus(present *visits[string], r schema.Recorded) {
+	switch e := r.Event.(type) {
+	case schema.PatientCheckedIn:
+		present.begin(e, "waiting-cashier")
+	case schema.PatientCalledAtCashier:
+		*present.of(e.QueueID, e.PatientID) = "at-cashier"
+	case schema.PatientPaymentValidated:
+		*present.of(e.QueueID, e.PatientID) = "waiting-consultation"
+	case schema.PatientPaymentPending:
+		*present.of(e.QueueID, e.PatientID) = "payment-pending"
+	case schema.PatientAbsentAtCashier:
+		*present.of(e.QueueID, e.PatientID) = "waiting-cashier"
+	case schema.PatientClaimedForAttention:
+		*present.of(e.QueueID, e.PatientID) = "called"
+	case schema.PatientCalled:
+		*present.of(e.QueueID, e.PatientID) = "in-consultation"
+	case schema.PatientAbsentAtConsultation:
+		*present.of(e.QueueID, e.PatientID) = "waiting-consultation"
+	case schema.PatientAttentionCompleted:
+		present.end(e.QueueID, e.PatientID)
+	case schema.PatientCancelledByPayment:
+		present.end(e.QueueID, e.PatientID)
+	case schema.PatientCancelledByAbsence:
+		present.end(e.QueueID, e.PatientID)
+	}
+}
+
+func queueArrivals(b *pgx.Batch, present *visits[string]) {
+	var (
+		k                                       keys
+		names, priorities, types, notes, status []string
+		positions                               []int
+		times                                   []time.Time
+	)
+	for _, v := range present.inOrder {
+		if e := v.joined; e != nil {
+			k.add(v.patient)
+			names, priorities, types = append(names, e.PatientName), append(priorities, e.Priority), append(types, e.ConsultationType)
+			notes, status = append(notes, e.Notes), append(status, v.state)
+			positions, times = append(positions, e.QueuePosition), append(times, e.CheckInTime)
+		}
+	}
+	if len(names) > 0 {
+		b.Queue(`
+			INSERT INTO waiting_patients_view (queue_id, patient_id, patient_name, priority, consultation_type, notes,
+				status, queue_position, check_in_time, projected_at)
+			SELECT *, now() FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+				$8::integer[], $9::timestamptz[])`,
+			k.queueIDs, k.patientIDs, names, priorities, types, notes, status, positions, times)
+	}
+}
+
+func queueStatuses(b *pgx.Batch, present *visits[string]) {
+	var (
+		k      keys
+		status []string
+	)
+	for _, v := range present.inOrder {
+		if v.changed {
+			k.add(v.patient)
+			status = append(status, v.state)
+		}
+	}
+	if len(status) > 0 {
+		b.Queue(`
+			UPDATE waiting_patients_view v SET status = k.status, projected_at = now()
+			FROM unnest($1::text[], $2::text[], $3::text[]) AS k (queue_id, patient_id, status)
+			WHERE v.queue_id = k.queue_id AND v.patient_id = k.patient_id`, k.queueIDs, k.patientIDs, status)
+	}
+}
 
 // PresentPatient is one row of waiting_patients_view.
 type PresentPatient struct {

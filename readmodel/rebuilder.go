@@ -26,13 +26,13 @@ type Rebuilder struct {
 	group  sync.WaitGroup
 
 	mu      sync.Mutex
-	running map[string]bool
+	running map[string]Progress
 }
 
 // NewRebuilder returns a rebuilder; Close it to end what it runs.
 func NewRebuilder(store *Store, logger *slog.Logger) *Rebuilder {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Rebuilder{store: store, logger: logger, ctx: ctx, cancel: cancel, running: map[string]bool{}}
+	return &Rebuilder{store: store, logger: logger, ctx: ctx, cancel: cancel, running: map[string]Progress{}}
 }
 
 // Start begins the rebuilds, which run one after another, or returns *RebuildRunningError and begins none.
@@ -43,12 +43,12 @@ func (r *Rebuilder) Start(projections ...Projection) error {
 		return fmt.Errorf("the process is stopping: %w", err)
 	}
 	for _, p := range projections {
-		if r.running[p.ID] {
+		if _, running := r.running[p.ID]; running {
 			return &RebuildRunningError{ProjectionID: p.ID}
 		}
 	}
 	for _, p := range projections {
-		r.running[p.ID] = true
+		r.running[p.ID] = Progress{}
 	}
 	// One after another: each holds a connection for as long as it takes.
 	r.group.Go(func() {
@@ -63,6 +63,15 @@ func (r *Rebuilder) Start(projections ...Projection) error {
 func (r *Rebuilder) Running(projectionID string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	_, running := r.running[projectionID]
+	return running
+}
+
+// Progress returns how far this process's rebuild of a projection has come; zero
+// while none runs.
+func (r *Rebuilder) Progress(projectionID string) Progress {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return r.running[projectionID]
 }
 
@@ -74,6 +83,9 @@ func (r *Rebuilder) Close() {
 	r.group.Wait()
 }
 
+// reportEvery is how often a rebuild logs how far it has come.
+const reportEvery = 3 * time.Second
+
 func (r *Rebuilder) rebuild(p Projection) {
 	defer func() {
 		r.mu.Lock()
@@ -84,10 +96,14 @@ func (r *Rebuilder) rebuild(p Projection) {
 	logger := r.logger.With("Component", "ProjectionWorker", "projection", p.ID)
 	logger.InfoContext(r.ctx, "rebuild started")
 	reported := start
-	events, err := r.store.Rebuild(r.ctx, p, func(events int64) {
-		if time.Since(reported) > 5*time.Second {
+	events, err := r.store.Rebuild(r.ctx, p, func(now Progress) {
+		r.mu.Lock()
+		r.running[p.ID] = now
+		r.mu.Unlock()
+		if time.Since(reported) > reportEvery {
 			reported = time.Now()
-			logger.InfoContext(r.ctx, "rebuild goes on", "events", events)
+			logger.InfoContext(r.ctx, "rebuild goes on", "events", now.Events, "total", now.Total,
+				"eventsPerSecond", int(float64(now.Events)/time.Since(start).Seconds()))
 		}
 	})
 	took := float64(time.Since(start).Microseconds()) / 1000

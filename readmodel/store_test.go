@@ -20,7 +20,7 @@ func TestADuplicateChangesNothing(t *testing.T) {
 	f.apply(t, events...)
 	before := f.dump(t, "")
 	for _, e := range events {
-		applied, err := f.views.Apply(t.Context(), readmodel.Monitor, e)
+		applied, err := f.applyTo(t, readmodel.Monitor, e)
 		if err != nil || applied != 0 {
 			t.Errorf("a duplicate applied %d events, error %v", applied, err)
 		}
@@ -41,7 +41,7 @@ func TestADuplicateChangesNothing(t *testing.T) {
 func TestAGapIsFilledFromTheEventStore(t *testing.T) {
 	f := newFixture(t)
 	events := f.store(t, "queue-1", created("queue-1"), checkedIn("queue-1", "a", "High", 1), checkedIn("queue-1", "b", "Low", 2))
-	applied, err := f.views.Apply(t.Context(), readmodel.Monitor, events[2])
+	applied, err := f.applyTo(t, readmodel.Monitor, events[2])
 	if err != nil || applied != 3 {
 		t.Fatalf("applied %d events, error %v; want all 3", applied, err)
 	}
@@ -55,7 +55,7 @@ func TestAnEventAheadOfTheStoreIsAGap(t *testing.T) {
 	f := newFixture(t)
 	event := f.store(t, "queue-1", created("queue-1"))[0]
 	event.Metadata.Version = 5
-	_, err := f.views.Apply(t.Context(), readmodel.Monitor, event)
+	_, err := f.applyTo(t, readmodel.Monitor, event)
 	var gap *readmodel.GapError
 	if !errors.As(err, &gap) || gap.Have != 0 || gap.Want != 4 {
 		t.Errorf("got %v, want a gap up to 4", err)
@@ -126,7 +126,7 @@ func TestLagFollowsTheEvent(t *testing.T) {
 		return outbox, projection, total
 	}
 	wantLag("CREATED", false)
-	if _, err := f.views.Apply(t.Context(), readmodel.Monitor, event); err != nil {
+	if _, err := f.applyTo(t, readmodel.Monitor, event); err != nil {
 		t.Fatal(err)
 	}
 	outbox, projection, total := wantLag("PROCESSED", true)
@@ -137,7 +137,7 @@ func TestLagFollowsTheEvent(t *testing.T) {
 		t.Errorf("total lag %v is not %v + %v", *total, *outbox, *projection)
 	}
 	// The slowest projection tells the lag.
-	if _, err := f.views.Apply(t.Context(), readmodel.QueueState, event); err != nil {
+	if _, err := f.applyTo(t, readmodel.QueueState, event); err != nil {
 		t.Fatal(err)
 	}
 	if _, later, _ := wantLag("PROCESSED", true); *later <= *projection {
@@ -159,13 +159,13 @@ func TestOnlyTheHandlerThatFailedClearsTheFailure(t *testing.T) {
 		readmodel.NextTurn.HandlerName()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.views.Apply(t.Context(), readmodel.Monitor, event); err != nil {
+	if _, err := f.applyTo(t, readmodel.Monitor, event); err != nil {
 		t.Fatal(err)
 	}
 	if got := status(); got != "FAILED" {
 		t.Errorf("another projection turned the lag to %s", got)
 	}
-	if _, err := f.views.Apply(t.Context(), readmodel.NextTurn, event); err != nil {
+	if _, err := f.applyTo(t, readmodel.NextTurn, event); err != nil {
 		t.Fatal(err)
 	}
 	if got := status(); got != "PROCESSED" {
@@ -205,7 +205,7 @@ func TestAnUnknownEventIDIsNoLag(t *testing.T) {
 	f := newFixture(t)
 	event := f.store(t, "queue-1", created("queue-1"))[0]
 	event.Metadata.EventID = uuid.NewString()
-	if _, err := f.views.Apply(t.Context(), readmodel.History, event); err != nil {
+	if _, err := f.applyTo(t, readmodel.History, event); err != nil {
 		t.Errorf("an event without a lag row failed: %v", err)
 	}
 }

@@ -47,7 +47,7 @@ func processedEvents(t *testing.T, pool *pgxpool.Pool) {
 	}
 	for _, e := range events {
 		e.PublishedAt = time.Now().Add(-100 * time.Millisecond)
-		if _, err := views.Apply(t.Context(), readmodel.QueueState, e); err != nil {
+		if _, err := views.Apply(t.Context(), []schema.Recorded{e}, readmodel.QueueState); err != nil {
 			t.Fatal(err)
 		}
 	}

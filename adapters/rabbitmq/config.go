@@ -50,8 +50,13 @@ type Config struct {
 	// ConfirmTimeout bounds one Publish call. Default: 5 s.
 	ConfirmTimeout time.Duration
 
-	// Prefetch is how many messages a subscription holds ready. Default: 100.
+	// Prefetch is how many messages a subscription holds ready. Default: 100, or
+	// twice MaxInFlight if that is more.
 	Prefetch int
+	// MaxInFlight is how many messages a subscription hands out before their acks.
+	// With more than 1 they may be handled in any order, and are acknowledged to
+	// the broker together. Default: 1, which keeps the order of the queue.
+	MaxInFlight int
 	// RedeliveryDelay is the wait before a nacked message is handed out again; it
 	// doubles up to MaxRedeliveryDelay. Default: 100 ms.
 	RedeliveryDelay time.Duration
@@ -80,7 +85,8 @@ func (c *Config) setDefaults() {
 	setDefault(&c.MaxReconnectDelay, max(5*time.Second, c.ReconnectDelay))
 	setDefault(&c.CloseTimeout, 5*time.Second)
 	setDefault(&c.ConfirmTimeout, 5*time.Second)
-	setDefault(&c.Prefetch, 100)
+	setDefault(&c.MaxInFlight, 1)
+	setDefault(&c.Prefetch, min(max(100, 2*c.MaxInFlight), maxPrefetch))
 	setDefault(&c.RedeliveryDelay, 100*time.Millisecond)
 	setDefault(&c.MaxRedeliveryDelay, max(5*time.Second, c.RedeliveryDelay))
 	setDefault(&c.DeliveryLimit, 100)
@@ -110,6 +116,7 @@ func (c *Config) validate() error {
 	check(c.ReconnectDelay <= c.MaxReconnectDelay, "MaxReconnectDelay must not be less than ReconnectDelay")
 	check(c.RedeliveryDelay <= c.MaxRedeliveryDelay, "MaxRedeliveryDelay must not be less than RedeliveryDelay")
 	check(c.Prefetch >= 1 && c.Prefetch <= maxPrefetch, "Prefetch must be from 1 to %d", maxPrefetch)
+	check(c.MaxInFlight >= 1 && c.MaxInFlight <= c.Prefetch, "MaxInFlight must be from 1 to Prefetch")
 	check(c.DeliveryLimit >= 1, "DeliveryLimit must be at least 1")
 	check(len(c.ConnectionName) <= maxShort, "ConnectionName must be at most %d bytes", maxShort)
 	for name, d := range map[string]time.Duration{

@@ -35,3 +35,15 @@ func TestConformanceUnderStress(t *testing.T) {
 	short.ForceShort = true
 	tests.TestPubSubStressTest(t, short, pubSub, pubSubOfGroup)
 }
+
+// TestConformanceInFlight has many messages in hand, which gives up the order.
+func TestConformanceInFlight(t *testing.T) {
+	unordered := features
+	unordered.GuaranteedOrder = false
+	many := func(t *testing.T, group string) (message.Publisher, message.Subscriber) {
+		config := quick(t, group)
+		config.MaxInFlight = 500
+		return newPublisher(t, config), newSubscriber(t, config)
+	}
+	tests.TestPubSub(t, unordered, func(t *testing.T) (message.Publisher, message.Subscriber) { return many(t, "conformance") }, many)
+}

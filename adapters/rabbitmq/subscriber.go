@@ -72,17 +72,20 @@ func (s *Subscriber) SubscribeInitialize(topic string) error {
 	})
 }
 
-// Subscribe hands out the messages of the group's queue, which it declares. The
-// next message comes once the last one is acked; a nacked one comes again, after
-// a growing delay, before all others, so order holds. Messages may come more
-// than once: then, as far as the broker knows, metadata RedeliveredKey is "true".
+// Subscribe hands out the messages of the group's queue, which it declares, up to
+// Config.MaxInFlight before their acks. With 1 the next message comes once the last
+// one is acked; a nacked one comes again, after a growing delay, before all others,
+// so order holds. With more, a nacked one comes again once all before it are acked,
+// and the broker learns of an ack together with those before it. Messages may come
+// more than once: then, as far as the broker knows, metadata RedeliveredKey is
+// "true".
 //
 // A broker that is away is no error: the subscription starts when it is back. If
 // it is there, the queue exists when Subscribe returns. A message that cannot be
 // read goes to the dead-letter queue.
 //
-// The channel is closed after ctx ended or Close. Until then the message in hand
-// may still be acked, for Config.CloseTimeout, and its context lives as long;
+// The channel is closed after ctx ended or Close. Until then the messages in
+// hand may still be acked, for Config.CloseTimeout, and their contexts live as long;
 // what was not acked goes back to the broker. It returns ErrClosed after Close,
 // and an error for a name that cannot be an exchange's.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {

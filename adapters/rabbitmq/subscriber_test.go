@@ -266,6 +266,72 @@ func deadLetter(t *testing.T, ch *amqp.Channel, exchange, group string) amqp.Del
 	return amqp.Delivery{}
 }
 
+func TestMessagesInFlight(t *testing.T) {
+	config, exchange := quick(t, "g"), topic(t)
+	config.MaxInFlight = 3
+	messages := subscribe(t, newSubscriber(t, config), exchange)
+	var all []*message.Message
+	for range 5 {
+		all = append(all, event("PatientCheckedIn", 0))
+	}
+	publish(t, newPublisher(t, config), exchange, all...)
+	var hand []*message.Message
+	for range 3 {
+		hand = append(hand, receive(t, messages))
+	}
+	select {
+	case <-messages:
+		t.Fatal("a fourth message came before an ack")
+	case <-time.After(50 * time.Millisecond):
+	}
+	hand[1].Ack() // not the oldest: the broker does not hear of it yet
+	hand[2].Nack()
+	select {
+	case <-messages:
+		t.Fatal("a message came although the oldest is not acked")
+	case <-time.After(50 * time.Millisecond):
+	}
+	hand[0].Ack()
+	came := map[string]string{}
+	for range 3 {
+		msg := receive(t, messages)
+		came[msg.UUID] = msg.Metadata.Get(rabbitmq.RedeliveredKey)
+		msg.Ack()
+	}
+	want := map[string]string{all[2].UUID: "true", all[3].UUID: "", all[4].UUID: ""}
+	if diff := cmp.Diff(want, came); diff != "" {
+		t.Errorf("messages, and whether they are redelivered (-want +got):\n%s", diff)
+	}
+}
+
+// What was acked behind a message in hand is acknowledged when the subscriber closes,
+// so that it does not come again.
+func TestCloseAcknowledgesBehindTheMessageInHand(t *testing.T) {
+	config, exchange := quick(t, "g"), topic(t)
+	config.MaxInFlight, config.CloseTimeout = 10, time.Millisecond
+	subscriber := newSubscriber(t, config)
+	messages := subscribe(t, subscriber, exchange)
+	first, second, third := event("PatientCheckedIn", 0), event("PatientCheckedIn", 0), event("PatientCheckedIn", 0)
+	publish(t, newPublisher(t, config), exchange, first, second, third)
+	for range 3 {
+		if msg := receive(t, messages); msg.UUID != first.UUID {
+			msg.Ack()
+		}
+	}
+	if err := subscriber.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := subscribe(t, newSubscriber(t, config), exchange)
+	if msg := receive(t, again); msg.UUID != first.UUID {
+		t.Errorf("got message %s, want %s", msg.UUID, first.UUID)
+	}
+	select {
+	case msg := <-again:
+		t.Errorf("message %s came again", msg.UUID)
+	case <-time.After(100 * time.Millisecond):
+	}
+}
+
 func TestCloseWaitsForTheMessageInHand(t *testing.T) {
 	config, exchange := quick(t, "g"), topic(t)
 	config.CloseTimeout = 10 * time.Second
@@ -319,10 +385,18 @@ func TestClosedSubscriber(t *testing.T) {
 	}
 }
 
-// BenchmarkSubscribe reads 5,000 messages, each acked before the next.
+// BenchmarkSubscribe reads 5,000 messages, acked one by one in the order in which they
+// come, with so many in flight.
 func BenchmarkSubscribe(b *testing.B) {
+	for _, inFlight := range []int{1, 500} {
+		b.Run(fmt.Sprintf("%dinflight", inFlight), func(b *testing.B) { benchmarkSubscribe(b, inFlight) })
+	}
+}
+
+func benchmarkSubscribe(b *testing.B, inFlight int) {
 	const count = 5000
 	exchange, config := topic(b), quick(b, "bench")
+	config.MaxInFlight = inFlight
 	messages := subscribe(b, newSubscriber(b, config), exchange)
 	publisher := newPublisher(b, config)
 	batch := make([]*message.Message, count)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	wamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -13,7 +12,7 @@ import (
 )
 
 // subscription is one Subscribe call: it hands out the messages of one queue,
-// one at a time, over as many connections as it takes.
+// over as many connections as it takes.
 type subscription struct {
 	config Config
 	group  Group
@@ -99,19 +98,9 @@ func (s *subscription) start(ch *amqp.Channel) (<-chan amqp.Delivery, error) {
 
 // consume hands out what arrives, until the consumer is lost or ctx ends.
 func (s *subscription) consume(ctx context.Context, in *intake) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return errEnded
-		case d, open := <-in.deliveries:
-			if !open {
-				return in.why()
-			}
-			if err := s.handOut(ctx, in, d); err != nil {
-				return err
-			}
-		}
-	}
+	h := &hand{subscription: s, intake: in}
+	defer h.settle(ctx)
+	return h.run(ctx)
 }
 
 // why says how a consumer was lost. A channel that is still open means that the
@@ -131,32 +120,6 @@ func lost(reason *amqp.Error) error {
 	return fmt.Errorf("its channel was closed: %w", reason)
 }
 
-// handOut offers one delivery until it is acked. It is offered again from here
-// and not by the broker, which would put it behind others, and at once. It
-// returns an error when the delivery is not ours any more.
-func (s *subscription) handOut(ctx context.Context, in *intake, d amqp.Delivery) error {
-	delay := backoff{min: s.config.RedeliveryDelay, max: s.config.MaxRedeliveryDelay}
-	for {
-		msg, err := s.words.Marshaler.Unmarshal(d)
-		if err != nil {
-			return s.bury(d, err)
-		}
-		if delay.last > 0 {
-			msg.Metadata.Set(RedeliveredKey, "true")
-		}
-		acked, err := s.offer(ctx, in, msg)
-		if err != nil {
-			return err
-		}
-		if acked {
-			return d.Ack(false)
-		}
-		if err := in.wait(ctx, delay.next()); err != nil {
-			return err
-		}
-	}
-}
-
 // bury moves a delivery that cannot be read to the dead-letter queue.
 func (s *subscription) bury(d amqp.Delivery, cause error) error {
 	s.logger.Error("a message cannot be read; it goes to the dead-letter queue",
@@ -165,50 +128,4 @@ func (s *subscription) bury(d amqp.Delivery, cause error) error {
 		return cause
 	}
 	return d.Nack(false, false)
-}
-
-// offer hands a message out and waits for its ack or nack. When ctx ends first
-// the handler still has a while to finish: its ack spares a redelivery.
-func (s *subscription) offer(ctx context.Context, in *intake, msg *message.Message) (acked bool, err error) {
-	own, cancel := context.WithCancel(s.values)
-	defer cancel()
-	msg.SetContext(own)
-	select {
-	case s.out <- msg:
-	case <-ctx.Done():
-		return false, errEnded
-	case reason := <-in.closed:
-		return false, lost(reason)
-	}
-	select {
-	case <-msg.Acked():
-		return true, nil
-	case <-msg.Nacked():
-		return false, nil
-	case <-ctx.Done():
-	}
-	timer := time.NewTimer(s.config.CloseTimeout)
-	defer timer.Stop()
-	select {
-	case <-msg.Acked():
-		return true, nil
-	case <-msg.Nacked():
-		return false, errEnded
-	case <-timer.C:
-		return false, errEnded
-	}
-}
-
-// wait lets a delay pass, unless the consumer is lost or ctx ends first.
-func (in *intake) wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return errEnded
-	case reason := <-in.closed:
-		return lost(reason)
-	}
 }

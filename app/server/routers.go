@@ -16,7 +16,6 @@ import (
 	"github.com/rlapp/rlapp/handlers/command"
 	"github.com/rlapp/rlapp/handlers/plugin"
 	"github.com/rlapp/rlapp/handlers/projection"
-	"github.com/rlapp/rlapp/readmodel"
 	"github.com/rlapp/rlapp/schema"
 )
 
@@ -113,13 +112,12 @@ const (
 	outboxTopic = "waiting_room_outbox"
 )
 
+// projectionQueue feeds all projections: they share the transaction of an event.
+var projectionQueue = plugin.Queue{Handler: projection.HandlerName, MaxInFlight: projection.MaxInFlight}
+
 // queues lists the queue of every handler: the projections' and the plugins'.
 func (s *Server) queues() []plugin.Queue {
-	var queues []plugin.Queue
-	for _, p := range readmodel.Projections() {
-		queues = append(queues, plugin.Queue{Handler: p.HandlerName()})
-	}
-	return append(queues, plugin.Queues(s.plugins)...)
+	return append([]plugin.Queue{projectionQueue}, plugin.Queues(s.plugins)...)
 }
 
 // handlerStage subscribes the projections and the plugins to the transport.
@@ -133,8 +131,9 @@ func (s *Server) handlerStage(t *transport) (stage, error) {
 	if err != nil {
 		return stage{}, fmt.Errorf("decorate the poison store: %w", err)
 	}
-	subscriber := func(handlerName string) (message.Subscriber, error) {
-		return t.subscriber(plugin.Queue{Handler: handlerName})
+	subscriber, err := t.subscriber(projectionQueue)
+	if err != nil {
+		return stage{}, fmt.Errorf("make the projections' subscriber: %w", err)
 	}
 	projections, err := projection.Plugin(s.views, subscriber, poison, s.logger, projection.Config{Registerer: s.registry, Failures: s.failures})
 	if err != nil {

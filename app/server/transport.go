@@ -83,6 +83,7 @@ func overRabbitMQ(c config.Config, queues []plugin.Queue, logger *slog.Logger) (
 		subscriber: func(q plugin.Queue) (message.Subscriber, error) {
 			own := base
 			own.ConsumerGroup, own.BindingKeys, own.ConnectionName = q.Handler, q.BindingKeys, "rlapp "+q.Handler
+			own.MaxInFlight = q.MaxInFlight
 			return rabbitmq.NewSubscriber(logger, own)
 		},
 		prepare: func(ctx context.Context) error { return rabbitmq.Declare(ctx, logger, publishing) },

@@ -70,6 +70,9 @@ func New(
 	if err != nil {
 		return nil, fmt.Errorf("httpapi: %w", err)
 	}
+	if err := (&rebuildProgress{rebuilds}).register(registerer); err != nil {
+		return nil, fmt.Errorf("httpapi: %w", err)
+	}
 	a := &api{commands: commands, views: views, rebuilds: rebuilds, logger: logger, durations: durations, config: config}
 
 	router := chi.NewRouter()

@@ -149,11 +149,7 @@ func (f *fixture) project(queueID string) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	for _, p := range readmodel.Projections() {
-		for _, e := range events {
-			if _, err := f.views.Apply(f.t.Context(), p, e); err != nil {
-				f.t.Fatal(err)
-			}
-		}
+	if _, err := f.views.Apply(f.t.Context(), events); err != nil {
+		f.t.Fatal(err)
 	}
 }

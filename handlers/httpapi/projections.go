@@ -22,6 +22,8 @@ type checkpoint struct {
 	EventsGivenUp   int64      `json:"eventsGivenUp" doc:"Events that it failed on after its retries, since its last rebuild."`
 	RebuiltAt       *time.Time `json:"rebuiltAt"`
 	UpdatedAt       *time.Time `json:"updatedAt"`
+	RebuiltEvents   int64      `json:"rebuiltEvents" doc:"While it is rebuilt by this process: the events applied so far."`
+	EventsToRebuild int64      `json:"eventsToRebuild" doc:"While it is rebuilt by this process: about how many events there are, at most."`
 }
 
 // staleAfter is the alert ProjectionCheckpointStale's limit.
@@ -39,10 +41,11 @@ func (a *api) toCheckpoint(c readmodel.Checkpoint) checkpoint {
 	case c.Behind > 0:
 		status = "CatchingUp"
 	}
+	rebuild := a.rebuilds.Progress(c.ProjectionID)
 	return checkpoint{
 		ProjectionID: c.ProjectionID, Status: status, LastPosition: c.LastPosition, LastEventID: c.LastEventID,
 		LastEventName: c.LastEventName, EventsProcessed: c.EventsProcessed, EventsBehind: c.Behind, EventsGivenUp: c.GivenUp,
-		RebuiltAt: c.RebuiltAt, UpdatedAt: c.UpdatedAt,
+		RebuiltAt: c.RebuiltAt, UpdatedAt: c.UpdatedAt, RebuiltEvents: rebuild.Events, EventsToRebuild: rebuild.Total,
 	}
 }
 

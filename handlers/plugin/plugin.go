@@ -51,6 +51,9 @@ type Queue struct {
 	Handler string
 	// BindingKeys are the routing keys of the events that the queue takes.
 	BindingKeys []string
+	// MaxInFlight is how many messages the handler takes at a time, in any order.
+	// Default: 1, one after another.
+	MaxInFlight int
 }
 
 // Queues lists the queues of plugins, so that they can be made before the first

@@ -1,6 +1,7 @@
 package projection
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -10,13 +11,19 @@ import (
 	"github.com/rlapp/rlapp/schema"
 )
 
-// handler applies the events of one subscription to one projection.
+// handler applies the events to all projections.
 type handler struct {
-	projection readmodel.Projection
-	store      *readmodel.Store
-	logger     *slog.Logger
-	metrics    *metrics
-	slowAfter  time.Duration
+	store     *readmodel.Store
+	batches   *batcher
+	logger    *slog.Logger
+	metrics   *metrics
+	slowAfter time.Duration
+}
+
+func newHandler(store *readmodel.Store, logger *slog.Logger, metrics *metrics, slowAfter time.Duration) *handler {
+	h := &handler{store: store, logger: logger, metrics: metrics, slowAfter: slowAfter}
+	h.batches = &batcher{apply: h.apply}
+	return h
 }
 
 func (h *handler) handle(msg *message.Message) error {
@@ -25,39 +32,55 @@ func (h *handler) handle(msg *message.Message) error {
 	if err != nil {
 		return err
 	}
-	applied, err := h.store.Apply(msg.Context(), h.projection, event)
-	if err != nil {
+	if err := h.batches.do(msg.Context(), event); err != nil {
 		return err
 	}
-	if applied > 0 {
-		h.metrics.processed(h.projection.ID, event, time.Now())
-	}
-	h.log(msg, event, applied, time.Since(start))
+	h.log(msg.Context(), event, time.Since(start))
 	return nil
 }
 
-func (h *handler) log(msg *message.Message, event schema.Recorded, applied int, took time.Duration) {
+// apply applies a batch and observes what was new.
+func (h *handler) apply(ctx context.Context, events []schema.Recorded) []error {
+	applied, errs := h.store.ApplyEach(ctx, events)
+	h.metrics.batch(len(events))
+	now := time.Now()
+	for _, a := range applied {
+		for _, e := range a.Events {
+			h.metrics.processed(a.Projection.ID, e, now)
+		}
+	}
+	return errs
+}
+
+func (h *handler) log(ctx context.Context, event schema.Recorded, took time.Duration) {
 	level := slog.LevelDebug
 	if took > h.slowAfter {
 		level = slog.LevelWarn
 	}
-	h.logger.Log(msg.Context(), level, "event projected",
+	if !h.logger.Enabled(ctx, level) {
+		return
+	}
+	h.logger.Log(ctx, level, "event projected",
 		"Component", "ProjectionWorker", "EventType", event.Event.EventName(),
 		"ProcessingDurationMs", float64(took.Microseconds())/1000,
-		"CorrelationId", event.Metadata.CorrelationID, "projection", h.projection.ID,
-		"queueId", event.Metadata.AggregateID, "version", event.Metadata.Version, "applied", applied)
+		"CorrelationId", event.Metadata.CorrelationID,
+		"queueId", event.Metadata.AggregateID, "version", event.Metadata.Version)
 }
 
-// observeFailure counts and logs an event that failed after all retries.
+// observeFailure counts and logs an event that failed after all retries, for each
+// projection that failed on it.
 func (h *handler) observeFailure(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) ([]*message.Message, error) {
 		produced, err := next(msg)
-		if err != nil {
-			h.metrics.failed(msg.Metadata.Get(schema.HeaderEventName), h.projection.HandlerName())
+		if err == nil {
+			return produced, nil
+		}
+		for _, p := range culprits(err) {
+			h.metrics.failed(msg.Metadata.Get(schema.HeaderEventName), p.HandlerName())
 			h.logger.ErrorContext(msg.Context(), "an event could not be projected",
 				"Component", "ProjectionWorker", "EventType", "ProjectionError",
 				"eventName", msg.Metadata.Get(schema.HeaderEventName), "eventId", msg.UUID,
-				"CorrelationId", msg.Metadata.Get(schema.HeaderCorrelationID), "projection", h.projection.ID,
+				"CorrelationId", msg.Metadata.Get(schema.HeaderCorrelationID), "projection", p.ID,
 				"queueId", msg.Metadata.Get(schema.HeaderAggregateID), "poisoned", isPoison(err), "error", err)
 		}
 		return produced, err

@@ -16,6 +16,8 @@ type metrics struct {
 	lagMs             *prometheus.GaugeVec
 	lagSeconds        *prometheus.HistogramVec
 	processingSeconds *prometheus.HistogramVec
+	batchEvents       prometheus.Histogram
+	gapEvents         *prometheus.CounterVec
 	failuresTotal     *prometheus.CounterVec
 }
 
@@ -35,12 +37,20 @@ func newMetrics(store *readmodel.Store, registerer prometheus.Registerer, failur
 			Name: "projection_processing_duration_seconds", Buckets: buckets,
 			Help: "Time from an event's publication until a read model showed it.",
 		}, labels),
+		batchEvents: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "projection_batch_events", Buckets: prometheus.ExponentialBuckets(1, 2, 10),
+			Help: "Events that shared a transaction.",
+		}),
+		gapEvents: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "projection_gap_events_total",
+			Help: "Events that were read from the event store, since a later one of their queue came first.",
+		}, []string{"projection"}),
 		failuresTotal: failures,
 	}
 	if registerer == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.lagMs, m.lagSeconds, m.processingSeconds, &checkpoints{store: store}} {
+	for _, c := range []prometheus.Collector{m.lagMs, m.lagSeconds, m.processingSeconds, m.batchEvents, m.gapEvents, &checkpoints{store: store}} {
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("register the projections' metrics: %w", err)
 		}
@@ -53,8 +63,14 @@ func (m *metrics) processed(projection string, e schema.Recorded, now time.Time)
 	lag := max(0, now.Sub(e.Metadata.OccurredAt).Seconds())
 	m.lagMs.WithLabelValues(name, projection).Set(lag * 1000)
 	m.lagSeconds.WithLabelValues(name, projection).Observe(lag)
+	if e.PublishedAt.IsZero() { // read from the store; its message comes later
+		m.gapEvents.WithLabelValues(projection).Inc()
+		return
+	}
 	m.processingSeconds.WithLabelValues(name, projection).Observe(max(0, now.Sub(e.PublishedAt).Seconds()))
 }
+
+func (m *metrics) batch(events int) { m.batchEvents.Observe(float64(events)) }
 
 func (m *metrics) failed(eventName, handler string) {
 	if m.failuresTotal == nil {

@@ -1,8 +1,6 @@
 package projection
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -15,8 +13,14 @@ import (
 	"github.com/rlapp/rlapp/schema"
 )
 
-// PoisonTopic is the topic under which a handler's poisoned messages are kept.
-const PoisonTopic = "poison"
+// HandlerName is the name of the one handler of all projections in its router, in
+// metrics and of its queue. It is public API: a renamed handler starts with an empty
+// queue, and the old one fills up.
+const HandlerName = "projections"
+
+// MaxInFlight is how many messages the handler's subscriber may hand out before
+// their acks: while a batch is written the next ones arrive.
+const MaxInFlight = 3 * maxBatch
 
 // Config tunes the handlers. The zero value is ready for use.
 type Config struct {
@@ -48,40 +52,21 @@ func (c *Config) setDefaults() {
 	}
 }
 
-// Subscribers makes the subscriber of one handler: each has a queue of its own,
-// so that every projection gets every event.
-type Subscribers func(handlerName string) (message.Subscriber, error)
-
-// Plugin returns a router plugin that adds one handler a projection. poison
-// takes the messages that a handler gives up.
+// Plugin returns a router plugin that adds one handler for all projections: each
+// event is delivered and decoded once. subscriber may hand out up to MaxInFlight
+// messages at a time, in any order. poison takes, for each projection that failed,
+// the messages that were given up, with the projection's HandlerName.
 func Plugin(
-	store *readmodel.Store, subscribers Subscribers, poison message.Publisher, logger *slog.Logger, config Config,
+	store *readmodel.Store, subscriber message.Subscriber, poison message.Publisher, logger *slog.Logger, config Config,
 ) (message.RouterPlugin, error) {
 	config.setDefaults()
 	metrics, err := newMetrics(store, config.Registerer, config.Failures)
 	if err != nil {
 		return nil, err
 	}
-	return func(router *message.Router) error {
-		for _, p := range readmodel.Projections() {
-			h := &handler{projection: p, store: store, logger: logger, metrics: metrics, slowAfter: config.SlowAfter}
-			if err := add(router, h, subscribers, poison, config); err != nil {
-				return fmt.Errorf("add %s: %w", p.HandlerName(), err)
-			}
-		}
-		return nil
-	}, nil
-}
-
-func add(router *message.Router, h *handler, subscribers Subscribers, poison message.Publisher, config Config) error {
-	name := h.projection.HandlerName()
-	subscriber, err := subscribers(name)
+	poisoned, err := middleware.PoisonQueueWithFilter(poisonByProjection{poison}, PoisonTopic, isPoison)
 	if err != nil {
-		return err
-	}
-	poisoned, err := middleware.PoisonQueueWithFilter(poison, PoisonTopic, isPoison)
-	if err != nil {
-		return err
+		return nil, fmt.Errorf("make the poison middleware: %w", err)
 	}
 	retry := middleware.Retry{
 		MaxRetries:      config.MaxRetries,
@@ -90,14 +75,10 @@ func add(router *message.Router, h *handler, subscribers Subscribers, poison mes
 		Multiplier:      2,
 		ShouldRetry:     func(p middleware.RetryParams) bool { return !schema.Unreadable(p.Err) },
 	}
-	router.AddConsumerHandler(name, schema.Topic, subscriber, h.handle).
-		AddMiddleware(poisoned, h.observeFailure, retry.Middleware, middleware.Recoverer)
-	return nil
-}
-
-// isPoison says whether an event that keeps failing is set aside. A shutdown, a
-// rebuild or a database that is away tells nothing about the event: it comes again.
-func isPoison(err error) bool {
-	var rebuilding *readmodel.RebuildingError
-	return !errors.As(err, &rebuilding) && !errors.Is(err, context.Canceled) && !readmodel.Unavailable(err)
+	h := newHandler(store, logger, metrics, config.SlowAfter)
+	return func(router *message.Router) error {
+		router.AddConsumerHandler(HandlerName, schema.Topic, subscriber, h.handle).
+			AddMiddleware(poisoned, nameCulprits, h.observeFailure, retry.Middleware, middleware.Recoverer)
+		return nil
+	}, nil
 }

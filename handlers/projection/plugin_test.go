@@ -23,13 +23,21 @@ import (
 
 	"github.com/rlapp/rlapp/adapters/postgres"
 	"github.com/rlapp/rlapp/adapters/postgres/postgrestest"
+	"github.com/rlapp/rlapp/adapters/rabbitmq/rabbitmqtest"
 	"github.com/rlapp/rlapp/handlers/projection"
 	"github.com/rlapp/rlapp/readmodel"
 	"github.com/rlapp/rlapp/schema"
 	"github.com/rlapp/rlapp/waitingroom"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Wrap(m)) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(postgrestest.Wrap(runner(func() int { return rabbitmqtest.Run(m) })))
+}
+
+// runner lets one TestMain helper run another.
+type runner func() int
+
+func (r runner) Run() int { return r() }
 
 // fixture runs the projections on a router over an in-process transport and a
 // database of the test's own.
@@ -75,8 +83,7 @@ func newFixture(t *testing.T) *fixture {
 func (f *fixture) run(t *testing.T) {
 	t.Helper()
 	logger := slog.New(slog.NewJSONHandler(f.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	subscribers := func(string) (message.Subscriber, error) { return f.transport, nil }
-	plugin, err := projection.Plugin(f.views, subscribers, postgres.NewPoisonStore(f.pool), logger,
+	plugin, err := projection.Plugin(f.views, f.transport, postgres.NewPoisonStore(f.pool), logger,
 		projection.Config{MaxRetries: 2, RetryInterval: time.Millisecond, Registerer: f.registry, Failures: f.failures})
 	if err != nil {
 		t.Fatal(err)
@@ -160,7 +167,7 @@ func TestEveryProjectionTakesEveryEvent(t *testing.T) {
 	}
 	want := map[string]int{
 		"event_processing_lag_ms": 8, "event_processing_lag_seconds": 8, "projection_processing_duration_seconds": 8,
-		"projection_checkpoint_age_seconds": 4, "projection_checkpoint_position": 4,
+		"projection_batch_events": 1, "projection_checkpoint_age_seconds": 4, "projection_checkpoint_position": 4,
 	}
 	if diff := cmp.Diff(want, series); diff != "" {
 		t.Errorf("series differ (-want +got):\n%s", diff)
@@ -291,7 +298,8 @@ func TestHandlerNames(t *testing.T) {
 	for _, p := range readmodel.Projections() {
 		names = append(names, p.HandlerName())
 	}
-	want := []string{"projection.monitor", "projection.queue-state", "projection.next-turn", "projection.history"}
+	names = append(names, projection.HandlerName)
+	want := []string{"projection.monitor", "projection.queue-state", "projection.next-turn", "projection.history", "projections"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("names differ (-want +got):\n%s", diff)
 	}

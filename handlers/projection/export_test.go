@@ -1,0 +1,28 @@
+package projection
+
+import (
+	"context"
+
+	"github.com/rlapp/rlapp/schema"
+)
+
+// Batcher lets tests give a batcher something else to apply events to.
+type Batcher struct{ b *batcher }
+
+// MaxBatch is the most events of one batch.
+const MaxBatch = maxBatch
+
+// NewBatcher returns a batcher.
+func NewBatcher(apply func(ctx context.Context, events []schema.Recorded) []error) Batcher {
+	return Batcher{&batcher{apply: apply}}
+}
+
+// Do applies an event.
+func (b Batcher) Do(ctx context.Context, e schema.Recorded) error { return b.b.do(ctx, e) }
+
+// Waiting is the number of events that wait for a batch.
+func (b Batcher) Waiting() int {
+	b.b.mu.Lock()
+	defer b.b.mu.Unlock()
+	return len(b.b.waiting)
+}

@@ -30,7 +30,7 @@ type lanes struct {
 
 	// change is held while rows of the lanes are in hand: they change in between.
 	change sync.Mutex
-	want   atomic.Bool
+	want   atomic.Bool // a change waits for the rows in hand
 	mine   []int16
 }
 
@@ -53,24 +53,33 @@ func (l *lanes) join(ctx context.Context) error {
 	return nil
 }
 
-// share gives up lanes beyond this relay's part, or takes free ones up to it. It
-// waits until no row is in hand where it gives up some.
-func (l *lanes) share(ctx context.Context) error {
+// set changes the lanes once no row is in hand, for which a backlog is interrupted.
+func (l *lanes) set(mine []int16) {
+	l.want.Store(true)
+	l.change.Lock()
+	defer l.change.Unlock()
+	l.want.Store(false)
+	l.mine = mine
+}
+
+// share gives up lanes beyond this relay's part, or takes free ones up to it, and
+// reports whether it took any.
+func (l *lanes) share(ctx context.Context) (took bool, err error) {
 	relays, err := l.relays(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	part := (schema.Lanes + relays - 1) / relays
 	switch {
 	case len(l.mine) > part:
 		err = l.giveUp(ctx, part)
 	case len(l.mine) < part:
-		err = l.take(ctx, part-len(l.mine))
+		took, err = l.take(ctx, part-len(l.mine))
 	}
 	if err != nil {
-		return fmt.Errorf("share the lanes: %w", err)
+		return false, fmt.Errorf("share the lanes: %w", err)
 	}
-	return nil
+	return took, nil
 }
 
 // relays counts the relays of this database, this one included.
@@ -85,21 +94,19 @@ func (l *lanes) relays(ctx context.Context) (n int, err error) {
 	return max(n, 1), nil
 }
 
+// giveUp unlocks a lane only when none of its rows is in hand: it is relayed by one
+// at a time.
 func (l *lanes) giveUp(ctx context.Context, part int) error {
-	l.want.Store(true)
-	l.change.Lock()
-	defer l.change.Unlock()
-	l.want.Store(false)
 	surplus := l.mine[part:]
-	l.mine = slices.Clone(l.mine[:part])
+	l.set(slices.Clone(l.mine[:part]))
 	if _, err := l.session.Exec(ctx, "SELECT pg_advisory_unlock($1, lane) FROM unnest($2::int[]) AS lane", relayLockClass, surplus); err != nil {
 		return err
 	}
-	l.logger.InfoContext(ctx, "gave lanes up to another relay", "Component", "OutboxWorker", "lanes", len(l.mine))
+	l.logger.InfoContext(ctx, "gave lanes up to another relay", "Component", "OutboxWorker", "lanes", part)
 	return nil
 }
 
-func (l *lanes) take(ctx context.Context, n int) error {
+func (l *lanes) take(ctx context.Context, n int) (took bool, err error) {
 	var others []int16
 	for lane := range int16(schema.Lanes) {
 		if !slices.Contains(l.mine, lane) {
@@ -110,15 +117,13 @@ func (l *lanes) take(ctx context.Context, n int) error {
 	rows, err := l.session.Query(ctx, "SELECT lane::int2 FROM unnest($2::int[]) AS lane WHERE pg_try_advisory_lock($1, lane) LIMIT $3",
 		relayLockClass, others, n)
 	if err != nil {
-		return err
+		return false, err
 	}
 	taken, err := pgx.CollectRows(rows, pgx.RowTo[int16])
 	if err != nil || len(taken) == 0 {
-		return err
+		return false, err
 	}
-	l.change.Lock()
-	defer l.change.Unlock()
-	l.mine = append(slices.Clone(l.mine), taken...)
+	l.set(append(slices.Clone(l.mine), taken...))
 	l.logger.InfoContext(ctx, "relaying the outbox", "Component", "OutboxWorker", "lanes", len(l.mine))
-	return nil
+	return true, nil
 }

@@ -56,11 +56,14 @@ func (s *Subscriber) attend(ctx context.Context, lanes *lanes) error {
 	share := time.Now()
 	for {
 		if !time.Now().Before(share) {
-			if err := lanes.share(ctx); err != nil {
+			took, err := lanes.share(ctx)
+			if err != nil {
 				return err
 			}
+			if took {
+				s.Wake() // their rows may wait
+			}
 			share = time.Now().Add(s.config.ShareInterval)
-			s.Wake() // there may be lanes whose rows wait
 		}
 		waiting, cancel := context.WithDeadline(ctx, share)
 		_, err := lanes.session.WaitForNotification(waiting)

@@ -59,8 +59,10 @@ func (p *Publisher) Publish(topic string, chunks ...*message.Message) error {
 func (p *Publisher) publish(topic string, a *attempt, events []*message.Message) error {
 	var errs []error
 	for len(events) > 0 {
+		a.fail(events, errNoAnswer) // until the transport has answered: it may panic
 		err := p.transport.Publish(topic, events...)
 		if err == nil {
+			a.deliver(events)
 			break
 		}
 		errs = append(errs, err)
@@ -70,21 +72,14 @@ func (p *Publisher) publish(topic string, a *attempt, events []*message.Message)
 			events = without(events, refusal.RefusedMessage())
 			continue // the others may go
 		}
-		partial := partialFailures(err)
-		for _, f := range partial {
-			for _, id := range f.FailedMessages() {
-				a.failed[id] = f
-			}
-		}
-		if len(partial) == 0 { // it is about all of them
-			for _, e := range events {
-				a.failed[e.UUID] = err
-			}
-		}
+		a.sort(events, err)
 		break
 	}
 	return errors.Join(errs...)
 }
+
+// errNoAnswer is why events were not delivered when the transport did not say.
+var errNoAnswer = errors.New("the transport gave no answer")
 
 func contains(events []*message.Message, id string) bool {
 	for _, e := range events {

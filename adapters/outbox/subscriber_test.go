@@ -74,7 +74,7 @@ func relay(t *testing.T, s *outbox.Subscriber, hopeless func(error) bool, delive
 	if err != nil {
 		t.Fatal(err)
 	}
-	retry := middleware.Retry{MaxRetries: 1, InitialInterval: time.Millisecond, ShouldRetry: func(p middleware.RetryParams) bool { return errors.Is(p.Err, errFlaky) }}
+	retry := middleware.Retry{MaxRetries: 1, InitialInterval: time.Millisecond, ShouldRetry: isFlaky}
 	f, err := forwarder.NewForwarder(s, outbox.NewPublisher(tr), watermill.NopLogger{}, forwarder.Config{
 		ForwarderTopic: "outbox", Marshaler: outbox.Envelope{Destination: schema.Topic}, CloseTimeout: patience,
 		Middlewares: []message.HandlerMiddleware{outbox.RecordFailure, park, retry.Middleware, middleware.Recoverer},
@@ -94,6 +94,11 @@ func relay(t *testing.T, s *outbox.Subscriber, hopeless func(error) bool, delive
 }
 
 var errFlaky = errors.New("flaky")
+
+func isFlaky(p middleware.RetryParams) bool {
+	panicked := middleware.RecoveredPanicError{}
+	return errors.Is(p.Err, errFlaky) || errors.As(p.Err, &panicked)
+}
 
 func never(error) bool { return false }
 
@@ -230,6 +235,26 @@ func TestWhatIsReadTogetherIsPublishedInOneCall(t *testing.T) {
 	if got := []int{<-handed.calls, <-handed.calls}; !cmp.Equal([]int{3, 2}, got) {
 		t.Errorf("events of the calls: %v", got)
 	}
+}
+
+// A transport that panics says nothing about the events: none was delivered.
+func TestAPanicDeliversNothing(t *testing.T) {
+	pool := newPool(t)
+	store(t, pool, "a", "b")
+	handed := relay(t, newSubscriber(t, pool, outbox.Config{Schedule: outbox.Schedule{time.Millisecond}}), never,
+		func() func(*message.Message) error {
+			calls := 0
+			return func(*message.Message) error {
+				if calls++; calls <= 2 {
+					panic(errFlaky)
+				}
+				return nil
+			}
+		}())
+	if diff := cmp.Diff([]string{"a", "a", "a", "b"}, receive(t, handed.handed, 4)); diff != "" {
+		t.Errorf("handed over (-want +got):\n%s", diff)
+	}
+	wantEventually(t, pool, status{"a", "PUBLISHED", 1}, status{"b", "PUBLISHED", 1})
 }
 
 // After a quick retry, and after an event that can never travel, only the rest is
@@ -404,6 +429,51 @@ func TestRelaysShareTheLanesAndTakeOver(t *testing.T) {
 	eventually(t, func() bool { return cmp.Equal([]int{16}, lanesOf(t, pool)) })
 	store(t, pool, queues...)
 	eventually(t, func() bool { return count(t, pool, "NOT published") == 0 })
+}
+
+// A relay that has a backlog of its own still takes over the lanes of one whose
+// session is lost. The lost one is a session of the test that holds lane 3.
+func TestALostRelaysLanesAreTakenInTheMidstOfABacklog(t *testing.T) {
+	pool := newPool(t)
+	lost, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := lost.Hijack()
+	defer func() { _ = session.Close(context.Background()) }()
+	const class = 0x524c4150 // as the relays lock
+	if _, err := session.Exec(t.Context(), "SELECT pg_advisory_lock_shared($1, 1000), pg_advisory_lock($1, 3)", class); err != nil {
+		t.Fatal(err)
+	}
+	_, err = pool.Exec(t.Context(), `
+		INSERT INTO waiting_room_outbox (aggregate_id, event_name, payload, metadata) VALUES ('lost', 'E', '{}', '{"lane": "3"}');
+		INSERT INTO waiting_room_outbox (aggregate_id, event_name, payload, metadata)
+		SELECT 'backlog', 'E', '{}', '{"lane": "0"}' FROM generate_series(1, 500)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := make(chan struct{})
+	tr := relay(t, newSubscriber(t, pool, outbox.Config{BatchSize: 1, ShareInterval: 10 * time.Millisecond}), never,
+		func(*message.Message) error { <-step; return nil })
+	steps := 0
+	next := func() string { // of the backlog, one at a time
+		queueID := receive(t, tr.handed, 1)[0]
+		step <- struct{}{}
+		steps++
+		return queueID
+	}
+	defer close(step)
+	next() // the relay is in the midst of it
+	_, err = pool.Exec(t.Context(), "SELECT pg_terminate_backend($1::int)", session.PgConn().PID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return cmp.Equal([]int{16}, lanesOf(t, pool)) })
+	for next() != "lost" {
+		if steps == 400 {
+			t.Fatal("the lanes that were taken wait for the end of the backlog")
+		}
+	}
 }
 
 // A transaction that took its id early and commits late must not be overtaken

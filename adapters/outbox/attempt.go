@@ -60,14 +60,14 @@ func (a *attempt) deliver(events []*message.Message) {
 }
 
 // sort notes which of the events an error of the transport is about: those that it
-// names, or all.
+// names, or all where something else is wrong too.
 func (a *attempt) sort(events []*message.Message, err error) {
-	partial := partialFailures(err)
-	if len(partial) == 0 {
+	partial, only := partialFailures(err)
+	if only {
+		a.deliver(events)
+	} else {
 		a.fail(events, err)
-		return
 	}
-	a.deliver(events)
 	for _, f := range partial {
 		for _, id := range f.FailedMessages() {
 			a.failed[id] = f

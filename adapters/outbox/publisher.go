@@ -100,22 +100,24 @@ func without(events []*message.Message, id string) []*message.Message {
 	return rest
 }
 
-// partialFailures finds every one in an error, which may join several.
-func partialFailures(err error) []PartialFailure {
+// partialFailures finds every one in an error, which may join several, and reports
+// whether there is nothing else in it.
+func partialFailures(err error) (failures []PartialFailure, only bool) {
 	if f, ok := err.(PartialFailure); ok { //nolint:errorlint // the tree is walked here
-		return []PartialFailure{f}
+		return []PartialFailure{f}, true
 	}
 	switch wrapped := err.(type) { //nolint:errorlint // the tree is walked here
 	case interface{ Unwrap() error }:
 		return partialFailures(wrapped.Unwrap())
 	case interface{ Unwrap() []error }:
-		var all []PartialFailure
+		only = true
 		for _, one := range wrapped.Unwrap() {
-			all = append(all, partialFailures(one)...)
+			some, onlyThose := partialFailures(one)
+			failures, only = append(failures, some...), only && onlyThose
 		}
-		return all
+		return failures, only
 	}
-	return nil
+	return nil, false
 }
 
 // Close closes the transport's publisher.

@@ -56,7 +56,9 @@ func (tr *transport) Publish(topic string, events ...*message.Message) error {
 		if refusal := outbox.Refusal(nil); errors.As(err, &refusal) {
 			return err // and none of the call was sent
 		}
-		if err != nil {
+		if about := (unnamed{}); errors.As(err, &about) {
+			errs = append(errs, about.error)
+		} else if err != nil {
 			errs = append(errs, &partial{err, []string{e.UUID}})
 		}
 	}
@@ -320,6 +322,35 @@ func TestAHopelessEventIsParkedAtOnce(t *testing.T) {
 	})
 	wantEventually(t, pool, status{"hopeless", "PARKED", 1}, status{"bad", "FAILED", 1}, status{"good", "PUBLISHED", 0})
 }
+
+// What the transport names is no sign that the others were delivered, where it also
+// says that it is away.
+func TestAnOutageAmongFailuresDeliversNothing(t *testing.T) {
+	pool := newPool(t)
+	store(t, pool, "bad", "a")
+	errAway := errors.New("away")
+	tries := 0
+	handed := relay(t, newSubscriber(t, pool, outbox.Config{
+		OutageDelay: time.Millisecond, Schedule: outbox.Schedule{time.Hour},
+		IsOutage: func(err error) bool { return errors.Is(err, errAway) },
+	}), never, func(e *message.Message) error {
+		switch {
+		case queueOf(e) == "bad":
+			return errors.New("no")
+		case tries == 0:
+			tries++
+			return unnamed{errAway}
+		}
+		return nil
+	})
+	receive(t, handed.handed, 3)
+	wantEventually(t, pool, status{"bad", "FAILED", 1}, status{"a", "PUBLISHED", 0})
+}
+
+// unnamed is an error of the transport that is about no single event.
+type unnamed struct{ error }
+
+func (u unnamed) Unwrap() error { return u.error }
 
 func TestAnOutageUsesUpNoAttempt(t *testing.T) {
 	pool := newPool(t)

@@ -84,6 +84,12 @@ func BenchmarkLag(b *testing.B) {
 	registry := prometheus.NewRegistry()
 	stop := drain(b, pool, config, registry)
 	defer stop()
+	// The creations of the queues come first: the consumer has started when they are there.
+	if err := publisher.Publish(schema.Topic, messages[:100]...); err != nil {
+		b.Fatal(err)
+	}
+	waitFor(b, pool, 100)
+	messages = messages[100:]
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for b.Loop() { // once: -benchtime 1x
@@ -101,7 +107,7 @@ func BenchmarkLag(b *testing.B) {
 	report(b, registry)
 	for _, share := range []float64{0.5, 0.99} {
 		var ms float64
-		err := pool.QueryRow(b.Context(), "SELECT percentile_cont($1) WITHIN GROUP (ORDER BY projection_processing_duration_ms) FROM event_processing_lag", share).Scan(&ms)
+		err := pool.QueryRow(b.Context(), "SELECT percentile_cont($1) WITHIN GROUP (ORDER BY projection_processing_duration_ms) FROM event_processing_lag WHERE event_name = 'PatientCheckedIn'", share).Scan(&ms)
 		if err != nil {
 			b.Fatal(err)
 		}

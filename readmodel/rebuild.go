@@ -13,7 +13,7 @@ const (
 	// rebuildLockClass tells the locks of whole rebuilds from those of their ends.
 	rebuildLockClass = projectionLockClass + 1
 	// rebuildBatch is the number of events that a rebuild applies in one round
-	// trip. More are hardly faster and take more memory.
+	// trip, and so what bounds its memory.
 	rebuildBatch = 5000
 	// catchUpRounds bounds how often a rebuild runs after the live events before it
 	// stops them, and catchUpEnough is how few may be left then.
@@ -35,8 +35,8 @@ type Progress struct {
 // old rows until it commits, and nothing changes if it fails. Grants go over to the
 // new tables, triggers do not.
 //
-// It takes two connections, and memory for about five times rebuildBatch events and
-// one version a queue, however many events there are. progress, if not nil, is told
+// It takes two connections, and memory for rebuildBatch events times GOMAXPROCS and
+// three, and for one version a queue, however many events there are. progress, if not nil, is told
 // after each batch how far it has come.
 //
 // It returns the number of events, *RebuildRunningError where another process is

@@ -60,6 +60,61 @@ func BenchmarkDrain(b *testing.B) {
 	b.ReportMetric(events*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
+// BenchmarkLag publishes 2,000 events a second to the running projections and reports
+// the time from there to the read models.
+func BenchmarkLag(b *testing.B) {
+	const (
+		events = 20_000
+		chunk  = 10
+		every  = 5 * time.Millisecond
+	)
+	pool, err := postgres.Open(b.Context(), postgrestest.Migrated(b), postgres.PoolConfig{MaxConnections: 10})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer pool.Close()
+	messages := checkIns(b, pool, events)
+	config := rabbitmq.Config{URL: rabbitmqtest.VirtualHost(b).String(), ConsumerGroup: projection.HandlerName, MaxInFlight: projection.MaxInFlight}
+	config.Groups = []rabbitmq.Group{{Name: projection.HandlerName}}
+	publisher, err := rabbitmq.NewPublisher(slog.New(slog.DiscardHandler), config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = publisher.Close() }()
+	registry := prometheus.NewRegistry()
+	stop := drain(b, pool, config, registry)
+	defer stop()
+	// The creations of the queues come first: the consumer has started when they are there.
+	if err := publisher.Publish(schema.Topic, messages[:100]...); err != nil {
+		b.Fatal(err)
+	}
+	waitFor(b, pool, 100)
+	messages = messages[100:]
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for b.Loop() { // once: -benchtime 1x
+		for i := 0; i < len(messages); i += chunk {
+			now := (<-tick.C).UTC().Format(time.RFC3339Nano)
+			for _, m := range messages[i : i+chunk] {
+				m.Metadata.Set(schema.HeaderPublishedAt, now)
+			}
+			if err := publisher.Publish(schema.Topic, messages[i:i+chunk]...); err != nil {
+				b.Fatal(err)
+			}
+		}
+		waitFor(b, pool, events)
+	}
+	report(b, registry)
+	for _, share := range []float64{0.5, 0.99} {
+		var ms float64
+		err := pool.QueryRow(b.Context(), "SELECT percentile_cont($1) WITHIN GROUP (ORDER BY projection_processing_duration_ms) FROM event_processing_lag WHERE event_name = 'PatientCheckedIn'", share).Scan(&ms)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(ms, fmt.Sprintf("p%.0f-ms", share*100))
+	}
+}
+
 // checkIns stores the creations of 100 queues and check-ins, and returns their
 // messages.
 func checkIns(b *testing.B, pool *pgxpool.Pool, events int) []*message.Message {

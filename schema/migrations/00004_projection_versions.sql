@@ -3,6 +3,7 @@
 -- One row a queue for all projections: a batch locks and writes it once. As
 -- JSONB one costs a third of four rows of their own, and names its projections.
 ALTER TABLE projection_queue_versions RENAME TO projection_queue_versions_by_row;
+ALTER INDEX projection_queue_versions_pkey RENAME TO projection_queue_versions_by_row_pkey;
 CREATE TABLE projection_queue_versions (
     aggregate_id TEXT PRIMARY KEY,
     versions     JSONB NOT NULL
@@ -14,6 +15,7 @@ DROP TABLE projection_queue_versions_by_row;
 
 -- +goose Down
 ALTER TABLE projection_queue_versions RENAME TO projection_queue_versions_by_queue;
+ALTER INDEX projection_queue_versions_pkey RENAME TO projection_queue_versions_by_queue_pkey;
 CREATE TABLE projection_queue_versions (
     projection_id TEXT   NOT NULL,
     aggregate_id  TEXT   NOT NULL,

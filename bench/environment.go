@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/rlapp/rlapp/bench/stock"
+)
+
+// environment is what the figures depend on.
+type environment struct {
+	Date       string            `json:"date"`
+	CPU        string            `json:"cpu"`
+	Cores      int               `json:"cores"`
+	MemoryGiB  int               `json:"memoryGiB"`
+	Kernel     string            `json:"kernel"`
+	Go         string            `json:"go"`
+	PostgreSQL string            `json:"postgresql"`
+	RabbitMQ   string            `json:"rabbitmq"`
+	Commit     string            `json:"commit"`
+	Peers      map[string]string `json:"peers"`
+	// FlushMicroseconds is what pg_test_fsync says about one 8 kB write with fdatasync.
+	FlushMicroseconds float64           `json:"flushMicroseconds"`
+	Settings          map[string]string `json:"settings"`
+}
+
+// mustBeOn are the settings without which a figure would be worth nothing: a commit
+// that is not flushed is not a commit.
+var mustBeOn = []string{"fsync", "synchronous_commit", "full_page_writes"}
+
+// checkSettings refuses settings under which acknowledged events could be lost.
+func checkSettings(settings map[string]string) error {
+	var errs []error
+	for _, name := range mustBeOn {
+		if settings[name] != "on" {
+			errs = append(errs, fmt.Errorf("%s is %q: refusing to measure what a crash would lose", name, settings[name]))
+		}
+	}
+	if settings["confirms"] != "on" {
+		errs = append(errs, errors.New("a contender publishes without confirms: refusing to measure what a broker would lose"))
+	}
+	return errors.Join(errs...)
+}
+
+func (l *lab) environment(ctx context.Context) (environment, error) {
+	e := environment{
+		Date: time.Now().UTC().Format(time.RFC3339), Cores: runtime.NumCPU(), Go: runtime.Version(),
+		CPU: match("/proc/cpuinfo", `model name\s*: (.*)`), Kernel: strings.TrimSpace(read("/proc/sys/kernel/osrelease")),
+		Commit: output("git", "describe", "--always", "--dirty", "--abbrev=12"), Peers: map[string]string{}, Settings: map[string]string{},
+	}
+	kib, _ := strconv.Atoi(match("/proc/meminfo", `MemTotal:\s*(\d+)`))
+	e.MemoryGiB = kib >> 20
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if strings.HasPrefix(m.Path, "github.com/ThreeDotsLabs/watermill") || strings.HasSuffix(m.Path, "amqp091-go") {
+				e.Peers[m.Path] = m.Version
+			}
+		}
+	}
+	conn, err := pgx.Connect(ctx, l.server.ConnString())
+	if err != nil {
+		return e, err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	names := append([]string{"server_version", "shared_buffers", "max_wal_size", "wal_sync_method", "track_commit_timestamp"}, mustBeOn...)
+	for _, name := range names {
+		var value string
+		if err := conn.QueryRow(ctx, "SELECT current_setting($1)", name).Scan(&value); err != nil {
+			return e, err
+		}
+		e.Settings[name] = value
+	}
+	e.PostgreSQL = e.Settings["server_version"]
+	delete(e.Settings, "server_version")
+	e.Settings["confirms"] = "off"
+	if (stock.Config{}).Confirms() && (stock.Config{Tuned: true}).Confirms() {
+		e.Settings["confirms"] = "on" // RLAPP's publisher knows no other way
+	}
+	if version, err := l.broker.Ctl(ctx, "version"); err == nil {
+		e.RabbitMQ = strings.TrimSpace(version)
+	}
+	e.FlushMicroseconds = l.flush(ctx)
+	return e, checkSettings(e.Settings)
+}
+
+// flush measures what a commit's flush costs on this disk.
+func (l *lab) flush(ctx context.Context) float64 {
+	program := postgresProgram("pg_test_fsync")
+	out, err := exec.CommandContext(ctx, program, "-s", "1", "-f", filepath.Join(l.dir, "flush")).Output()
+	if err != nil {
+		return 0
+	}
+	found := regexp.MustCompile(`fdatasync\s+[\d.]+ ops/sec\s+(\d+) usecs/op`).FindSubmatch(out)
+	if found == nil {
+		return 0
+	}
+	microseconds, _ := strconv.ParseFloat(string(found[1]), 64)
+	return microseconds
+}
+
+// postgresProgram finds a program that comes with the server.
+func postgresProgram(name string) string {
+	dir := output("pg_config", "--bindir")
+	if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+		return filepath.Join(dir, name)
+	}
+	if found, _ := filepath.Glob(filepath.Join("/usr/lib/postgresql/*/bin", name)); len(found) > 0 {
+		return found[len(found)-1]
+	}
+	return name
+}
+
+func output(program string, args ...string) string {
+	out, err := exec.Command(program, args...).Output() //nolint:noctx // at once
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func read(path string) string {
+	content, _ := os.ReadFile(path)
+	return string(content)
+}
+
+// match returns the first group of the first line of a file that matches.
+func match(path, pattern string) string {
+	expression := regexp.MustCompile(pattern)
+	lines := bufio.NewScanner(strings.NewReader(read(path)))
+	for lines.Scan() {
+		if found := expression.FindStringSubmatch(lines.Text()); found != nil {
+			return strings.TrimSpace(found[1])
+		}
+	}
+	return ""
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// steadyLag measures the lag at a steady rate with everything running.
+func (s *suite) steadyLag(ctx context.Context, name string, rate float64) error {
+	return s.with(ctx, name, func(_ *bench, p pipeline) error {
+		l, err := s.lagAt(ctx, p, rate, s.size.lag)
+		if err != nil {
+			return err
+		}
+		key := fmt.Sprintf("lag-%.0f", rate)
+		first, last := l.thirds(0.5)
+		s.add(key+"-p50", name, l.percentile(0.5))
+		s.add(key+"-p99", name, l.percentile(0.99))
+		s.add(key+"-growth", name, last-first)
+		return nil
+	})
+}
+
+// warmUp is how long a pipeline works before the lag counts: connections, plans and
+// caches are made by the first events.
+const warmUp = 2 * time.Second
+
+func (s *suite) lagAt(ctx context.Context, p pipeline, rate float64, duration time.Duration) (l lag, err error) {
+	const queues = 1000
+	running, err := p.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, running.stop()) }()
+	do, end, err := p.writer(ctx, 64, queues)
+	if err != nil {
+		return nil, err
+	}
+	events, late, err := steady(ctx, 64, rate, warmUp+duration, do)
+	if err = errors.Join(err, end()); err != nil {
+		return nil, err
+	}
+	if late > time.Second {
+		s.logf("    the last of %d events at %.0f/s was sent %v late", events, rate, late.Round(time.Millisecond))
+	}
+	if err := settle(ctx, p, events); err != nil {
+		return nil, err
+	}
+	if err := p.verify(ctx, acknowledged{events, queues}); err != nil {
+		return nil, err
+	}
+	if l, err = p.lags(ctx); err != nil {
+		return nil, err
+	}
+	l = l[min(len(l), int(rate*warmUp.Seconds())):]
+	if late > time.Second { // the writer could not keep the rate, so the lag is not that of it
+		return l, errLate
+	}
+	return l, nil
+}
+
+// errLate says that a rate was not reached.
+var errLate = errors.New("the events could not be written at that rate")
+
+// idle measures the lag of single events in an idle system, and how many
+// transactions that system makes when nothing happens.
+func (s *suite) idle(ctx context.Context) error {
+	return s.with(ctx, ours, func(b *bench, p pipeline) (err error) {
+		running, err := p.start(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, running.stop()) }()
+		do, end, err := p.writer(ctx, 1, 10)
+		if err != nil {
+			return err
+		}
+		total := s.size.idleEvents + idleWarmUp
+		for event := 1; event <= total; event++ {
+			pause(ctx, s.size.idleGap)
+			if err := do(ctx, 0, event); err != nil {
+				return errors.Join(err, end())
+			}
+		}
+		if err := errors.Join(end(), settle(ctx, p, total), p.verify(ctx, acknowledged{total, 10})); err != nil {
+			return err
+		}
+		l, err := p.lags(ctx)
+		if err != nil {
+			return err
+		}
+		s.add("idle-p50", ours, l[idleWarmUp:].percentile(0.5))
+		s.add("idle-p99", ours, l[idleWarmUp:].percentile(0.99))
+		queries, err := b.queriesPerSecond(ctx, s.size.idleQuiet)
+		s.add("idle-queries", ours, queries)
+		return err
+	})
+}
+
+// idleWarmUp are the first events, which make connections and plans.
+const idleWarmUp = 5
+
+// queriesPerSecond counts the transactions of the database while nothing happens,
+// but for the two that ask. A query of ours is a transaction of its own.
+func (b *bench) queriesPerSecond(ctx context.Context, quiet time.Duration) (float64, error) {
+	count := func() (n int64, err error) {
+		// A backend reports its counts when it is idle for a moment, and at the latest
+		// with its next transaction.
+		pause(ctx, 1500*time.Millisecond)
+		err = b.pool.QueryRow(ctx, `
+			SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()`).Scan(&n)
+		return n, err
+	}
+	before, err := count()
+	if err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	pause(ctx, quiet)
+	after, err := count()
+	return float64(max(0, after-before-1)) / time.Since(begin).Seconds(), err
+}

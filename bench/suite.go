@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+)
+
+// size says how much of everything is measured.
+type size struct {
+	rounds         int
+	drain, relay   int // events
+	lag            time.Duration
+	idleEvents     int
+	idleGap        time.Duration
+	idleQuiet      time.Duration
+	http, growth   time.Duration
+	pgbench        time.Duration
+	pgbenchClients []int
+	probe          time.Duration
+	sustained      time.Duration
+	past           []int // events of a queue
+	stores         []int // events
+	backlogs       []int // events
+	rebuild        int   // events
+	lagRates       []float64
+	oursLadder     []float64
+	tunedLadder    []float64
+}
+
+var full = size{
+	rounds: 3, drain: 20_000, relay: 50_000, lag: 30 * time.Second, idleEvents: 30, idleGap: time.Second, idleQuiet: 20 * time.Second,
+	http: 10 * time.Second, growth: 8 * time.Second, pgbench: 5 * time.Second, pgbenchClients: []int{4, 8, 16, 32},
+	probe: 10 * time.Second, sustained: 60 * time.Second,
+	past: []int{10, 1000, 100_000}, stores: []int{1000, 1_000_000}, backlogs: []int{20_000, 1_000_000}, rebuild: 1_000_000,
+	lagRates: []float64{1000, 2000}, oursLadder: []float64{2000, 2500, 3000, 3500, 4000, 4500, 5000}, tunedLadder: []float64{400, 600, 800, 1000, 1200},
+}
+
+var quick = size{
+	rounds: 1, drain: 4000, relay: 10_000, lag: 4 * time.Second, idleEvents: 6, idleGap: 300 * time.Millisecond, idleQuiet: 4 * time.Second,
+	http: 3 * time.Second, growth: 2 * time.Second, pgbench: 2 * time.Second, pgbenchClients: []int{8},
+	probe: 3 * time.Second, sustained: 5 * time.Second,
+	past: []int{10, 1000}, stores: []int{1000, 100_000}, backlogs: []int{10_000, 50_000}, rebuild: 200_000,
+	lagRates: []float64{1000, 2000}, oursLadder: []float64{2000, 3000}, tunedLadder: []float64{600, 1000},
+}
+
+// httpLimit bounds the events of one run, for one queue has a capacity.
+func (z size) httpLimit(queues int) int {
+	if queues == 1 {
+		return 90_000
+	}
+	return 0
+}
+
+// suite measures and keeps the figures.
+type suite struct {
+	*lab
+	size    size
+	figures figures
+	step    map[string]int
+	log     io.Writer
+}
+
+// figures are the values of each round, by metric and contender.
+type figures map[string]map[string][]float64
+
+func (f figures) add(metric, contender string, value float64) {
+	if f[metric] == nil {
+		f[metric] = map[string][]float64{}
+	}
+	f[metric][contender] = append(f[metric][contender], value)
+}
+
+func (s *suite) add(metric, contender string, value float64) {
+	s.figures.add(metric, contender, value)
+	s.logf("  %s: %s %.4g", metric, contender, value)
+}
+
+func (s *suite) logf(format string, args ...any) {
+	_, _ = fmt.Fprintf(s.log, format+"\n", args...)
+}
+
+// measurement is one step of a round.
+type measurement struct {
+	row string // what --only names
+	run func(ctx context.Context) error
+}
+
+// round lists the measurements in turns: the contenders of a row follow one another.
+func (s *suite) round() []measurement {
+	var all []measurement
+	add := func(row string, run func(ctx context.Context) error) { all = append(all, measurement{row, run}) }
+	for _, name := range []string{ours, stockName, stockTuned} {
+		add("drain", func(ctx context.Context) error { return s.drain(ctx, name) })
+	}
+	add("relay", s.relay)
+	for _, name := range []string{ours, stockName, stockTuned} {
+		add("lag", func(ctx context.Context) error { return s.steadyLag(ctx, name, 200) })
+	}
+	for _, rate := range s.size.lagRates {
+		add("lag", func(ctx context.Context) error { return s.steadyLag(ctx, ours, rate) })
+	}
+	add("idle", s.idle)
+	add("http", func(ctx context.Context) error { return s.http(ctx, "http", 1000) })
+	for _, name := range []string{"pgbench", "pgbench-one-statement"} {
+		add("http", func(ctx context.Context) error { return s.pgbench(ctx, name) })
+	}
+	add("http", func(ctx context.Context) error { return s.http(ctx, "http-one-queue", 1) })
+	add("sustained", func(ctx context.Context) error { return s.sustained(ctx, ours, s.size.oursLadder) })
+	add("sustained", func(ctx context.Context) error { return s.sustained(ctx, stockTuned, s.size.tunedLadder) })
+	for _, past := range s.size.past {
+		add("growth", func(ctx context.Context) error { return s.pastEvents(ctx, past) })
+	}
+	for _, events := range s.size.stores {
+		add("growth", func(ctx context.Context) error { return s.storeSize(ctx, events) })
+	}
+	for _, events := range s.size.backlogs {
+		add("growth", func(ctx context.Context) error { return s.backlog(ctx, events) })
+	}
+	add("rebuild", s.rebuild)
+	return all
+}
+
+// rows are what --only takes.
+func rows() []string {
+	var names []string
+	for _, m := range (&suite{size: quick}).round() {
+		if !slices.Contains(names, m.row) {
+			names = append(names, m.row)
+		}
+	}
+	return names
+}
+
+// run measures all rounds; only, if not empty, names the rows.
+func (s *suite) run(ctx context.Context, only []string) error {
+	for round := range s.size.rounds {
+		for _, m := range s.round() {
+			if len(only) > 0 && !slices.Contains(only, m.row) {
+				continue
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			s.logf("round %d, %s", round+1, m.row)
+			if err := m.run(ctx); err != nil {
+				return fmt.Errorf("%s: %w", m.row, err)
+			}
+		}
+	}
+	return nil
+}

@@ -72,6 +72,13 @@ func (*transport) Close() error { return nil }
 func relay(t *testing.T, s *outbox.Subscriber, hopeless func(error) bool, deliver func(e *message.Message) error) *transport {
 	t.Helper()
 	tr := &transport{deliver: deliver, handed: make(chan string, 100_000), calls: make(chan int, 100_000)}
+	forward(t, s, hopeless, tr)
+	return tr
+}
+
+// forward runs the forwarder until the test ends.
+func forward(t testing.TB, s *outbox.Subscriber, hopeless func(error) bool, tr message.Publisher) {
+	t.Helper()
 	park, err := middleware.PoisonQueueWithFilter(outbox.Parking{Hopeless: hopeless}, "poison", hopeless)
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +99,6 @@ func relay(t *testing.T, s *outbox.Subscriber, hopeless func(error) bool, delive
 			t.Error(err)
 		}
 	})
-	return tr
 }
 
 var errFlaky = errors.New("flaky")

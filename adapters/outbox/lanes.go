@@ -53,24 +53,24 @@ func (l *lanes) join(ctx context.Context) error {
 	return nil
 }
 
-// share gives up lanes beyond this relay's part, or takes free ones up to it. It
-// waits until no row is in hand where it gives up some.
-func (l *lanes) share(ctx context.Context) error {
+// share gives up lanes beyond this relay's part, or takes free ones up to it, and
+// reports whether it took some. It waits until no row is in hand where it gives up.
+func (l *lanes) share(ctx context.Context) (taken bool, err error) {
 	relays, err := l.relays(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	part := (schema.Lanes + relays - 1) / relays
 	switch {
 	case len(l.mine) > part:
 		err = l.giveUp(ctx, part)
 	case len(l.mine) < part:
-		err = l.take(ctx, part-len(l.mine))
+		taken, err = l.take(ctx, part-len(l.mine))
 	}
 	if err != nil {
-		return fmt.Errorf("share the lanes: %w", err)
+		return false, fmt.Errorf("share the lanes: %w", err)
 	}
-	return nil
+	return taken, nil
 }
 
 // relays counts the relays of this database, this one included.
@@ -99,7 +99,7 @@ func (l *lanes) giveUp(ctx context.Context, part int) error {
 	return nil
 }
 
-func (l *lanes) take(ctx context.Context, n int) error {
+func (l *lanes) take(ctx context.Context, n int) (some bool, err error) {
 	var others []int16
 	for lane := range int16(schema.Lanes) {
 		if !slices.Contains(l.mine, lane) {
@@ -110,15 +110,15 @@ func (l *lanes) take(ctx context.Context, n int) error {
 	rows, err := l.session.Query(ctx, "SELECT lane::int2 FROM unnest($2::int[]) AS lane WHERE pg_try_advisory_lock($1, lane) LIMIT $3",
 		relayLockClass, others, n)
 	if err != nil {
-		return err
+		return false, err
 	}
 	taken, err := pgx.CollectRows(rows, pgx.RowTo[int16])
 	if err != nil || len(taken) == 0 {
-		return err
+		return false, err
 	}
 	l.change.Lock()
 	defer l.change.Unlock()
 	l.mine = append(slices.Clone(l.mine), taken...)
 	l.logger.InfoContext(ctx, "relaying the outbox", "Component", "OutboxWorker", "lanes", len(l.mine))
-	return nil
+	return true, nil
 }

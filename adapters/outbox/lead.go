@@ -56,11 +56,14 @@ func (s *Subscriber) attend(ctx context.Context, lanes *lanes) error {
 	share := time.Now()
 	for {
 		if !time.Now().Before(share) {
-			if err := lanes.share(ctx); err != nil {
+			taken, err := lanes.share(ctx)
+			if err != nil {
 				return err
 			}
 			share = time.Now().Add(s.config.ShareInterval)
-			s.Wake() // there may be lanes whose rows wait
+			if taken {
+				s.Wake() // their rows wait
+			}
 		}
 		waiting, cancel := context.WithDeadline(ctx, share)
 		_, err := lanes.session.WaitForNotification(waiting)

@@ -47,6 +47,34 @@ func (a *attempt) undelivered(events []*message.Message) []*message.Message {
 	return rest
 }
 
+func (a *attempt) fail(events []*message.Message, reason error) {
+	for _, e := range events {
+		a.failed[e.UUID] = reason
+	}
+}
+
+func (a *attempt) deliver(events []*message.Message) {
+	for _, e := range events {
+		delete(a.failed, e.UUID)
+	}
+}
+
+// sort notes which of the events an error of the transport is about: those that it
+// names, or all where something else is wrong too.
+func (a *attempt) sort(events []*message.Message, err error) {
+	partial, only := partialFailures(err)
+	if only {
+		a.deliver(events)
+	} else {
+		a.fail(events, err)
+	}
+	for _, f := range partial {
+		for _, id := range f.FailedMessages() {
+			a.failed[id] = f
+		}
+	}
+}
+
 // failure is why an event was not delivered, or nil.
 func (a *attempt) failure(eventID string) error {
 	if a.failed == nil {

@@ -30,7 +30,7 @@ type lanes struct {
 
 	// change is held while rows of the lanes are in hand: they change in between.
 	change sync.Mutex
-	want   atomic.Bool
+	want   atomic.Bool // a change waits for the rows in hand
 	mine   []int16
 }
 
@@ -53,9 +53,18 @@ func (l *lanes) join(ctx context.Context) error {
 	return nil
 }
 
+// set changes the lanes once no row is in hand, for which a backlog is interrupted.
+func (l *lanes) set(mine []int16) {
+	l.want.Store(true)
+	l.change.Lock()
+	defer l.change.Unlock()
+	l.want.Store(false)
+	l.mine = mine
+}
+
 // share gives up lanes beyond this relay's part, or takes free ones up to it, and
-// reports whether it took some. It waits until no row is in hand where it gives up.
-func (l *lanes) share(ctx context.Context) (taken bool, err error) {
+// reports whether it took any.
+func (l *lanes) share(ctx context.Context) (took bool, err error) {
 	relays, err := l.relays(ctx)
 	if err != nil {
 		return false, err
@@ -65,12 +74,12 @@ func (l *lanes) share(ctx context.Context) (taken bool, err error) {
 	case len(l.mine) > part:
 		err = l.giveUp(ctx, part)
 	case len(l.mine) < part:
-		taken, err = l.take(ctx, part-len(l.mine))
+		took, err = l.take(ctx, part-len(l.mine))
 	}
 	if err != nil {
 		return false, fmt.Errorf("share the lanes: %w", err)
 	}
-	return taken, nil
+	return took, nil
 }
 
 // relays counts the relays of this database, this one included.
@@ -85,21 +94,19 @@ func (l *lanes) relays(ctx context.Context) (n int, err error) {
 	return max(n, 1), nil
 }
 
+// giveUp unlocks a lane only when none of its rows is in hand: it is relayed by one
+// at a time.
 func (l *lanes) giveUp(ctx context.Context, part int) error {
-	l.want.Store(true)
-	l.change.Lock()
-	defer l.change.Unlock()
-	l.want.Store(false)
 	surplus := l.mine[part:]
-	l.mine = slices.Clone(l.mine[:part])
+	l.set(slices.Clone(l.mine[:part]))
 	if _, err := l.session.Exec(ctx, "SELECT pg_advisory_unlock($1, lane) FROM unnest($2::int[]) AS lane", relayLockClass, surplus); err != nil {
 		return err
 	}
-	l.logger.InfoContext(ctx, "gave lanes up to another relay", "Component", "OutboxWorker", "lanes", len(l.mine))
+	l.logger.InfoContext(ctx, "gave lanes up to another relay", "Component", "OutboxWorker", "lanes", part)
 	return nil
 }
 
-func (l *lanes) take(ctx context.Context, n int) (some bool, err error) {
+func (l *lanes) take(ctx context.Context, n int) (took bool, err error) {
 	var others []int16
 	for lane := range int16(schema.Lanes) {
 		if !slices.Contains(l.mine, lane) {
@@ -116,9 +123,7 @@ func (l *lanes) take(ctx context.Context, n int) (some bool, err error) {
 	if err != nil || len(taken) == 0 {
 		return false, err
 	}
-	l.change.Lock()
-	defer l.change.Unlock()
-	l.mine = append(slices.Clone(l.mine), taken...)
+	l.set(append(slices.Clone(l.mine), taken...))
 	l.logger.InfoContext(ctx, "relaying the outbox", "Component", "OutboxWorker", "lanes", len(l.mine))
 	return true, nil
 }

@@ -28,7 +28,7 @@ func (s *Subscriber) lead(ctx context.Context, out chan<- *message.Message) erro
 	if err := lanes.join(ctx); err != nil {
 		return err
 	}
-	if _, err := session.Exec(ctx, "LISTEN "+pgx.Identifier{schema.OutboxChannel}.Sanitize()); err != nil {
+	if _, err := session.Exec(ctx, notice+"LISTEN "+pgx.Identifier{schema.OutboxChannel}.Sanitize()); err != nil {
 		return fmt.Errorf("listen for wake-ups: %w", err)
 	}
 
@@ -45,6 +45,10 @@ func (s *Subscriber) lead(ctx context.Context, out chan<- *message.Message) erro
 	return context.Cause(ctx)
 }
 
+// notice lets the server find out within some 15 s that this machine has vanished,
+// and free the lanes; by default it takes hours.
+const notice = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3; "
+
 func closeSession(session *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -56,14 +60,14 @@ func (s *Subscriber) attend(ctx context.Context, lanes *lanes) error {
 	share := time.Now()
 	for {
 		if !time.Now().Before(share) {
-			taken, err := lanes.share(ctx)
+			took, err := lanes.share(ctx)
 			if err != nil {
 				return err
 			}
-			share = time.Now().Add(s.config.ShareInterval)
-			if taken {
-				s.Wake() // their rows wait
+			if took {
+				s.Wake() // their rows may wait
 			}
+			share = time.Now().Add(s.config.ShareInterval)
 		}
 		waiting, cancel := context.WithDeadline(ctx, share)
 		_, err := lanes.session.WaitForNotification(waiting)

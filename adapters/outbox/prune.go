@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -58,21 +59,30 @@ func (p *Pruner) Run(ctx context.Context) error {
 	}
 }
 
+// pruneRows looks at the next published rows from an id on, and deletes those of
+// them that are due.
+const pruneRows = `
+	WITH next AS (
+		SELECT id, published_at FROM waiting_room_outbox WHERE published AND id > $1 ORDER BY id LIMIT $2
+	), gone AS (
+		DELETE FROM waiting_room_outbox o USING next
+		WHERE o.id = next.id AND o.published AND next.published_at < now() - make_interval(secs => $3) RETURNING o.id
+	)
+	SELECT (SELECT coalesce(max(id), 0) FROM next), (SELECT count(*) FROM gone)`
+
 // Prune deletes what is due, in transactions of some thousand rows, and returns
 // how many rows those were. It goes up from the lowest id and ends at the first
-// batch that is not all due, so it costs little when nothing is.
+// batch in which nothing is due, so it costs little when nothing is, and young rows
+// among old ones, of events that waited for a person, do not end it.
 func (p *Pruner) Prune(ctx context.Context) (rows int64, err error) {
-	for {
-		tag, err := p.pool.Exec(ctx, `
-			DELETE FROM waiting_room_outbox WHERE id IN (
-				SELECT id FROM (SELECT id, published_at FROM waiting_room_outbox WHERE published ORDER BY id LIMIT $1) AS oldest
-				WHERE published_at < now() - make_interval(secs => $2))`, pruneBatch, p.retention.Seconds())
-		if err != nil {
+	for last := int64(math.MinInt64); ; {
+		var deleted int64
+		if err := p.pool.QueryRow(ctx, pruneRows, last, pruneBatch, p.retention.Seconds()).Scan(&last, &deleted); err != nil {
 			return rows, fmt.Errorf("prune the outbox: %w", err)
 		}
-		rows += tag.RowsAffected()
-		p.pruned.Add(float64(tag.RowsAffected()))
-		if tag.RowsAffected() < pruneBatch {
+		rows += deleted
+		p.pruned.Add(float64(deleted))
+		if deleted == 0 {
 			return rows, nil
 		}
 	}

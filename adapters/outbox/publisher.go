@@ -59,8 +59,10 @@ func (p *Publisher) Publish(topic string, chunks ...*message.Message) error {
 func (p *Publisher) publish(topic string, a *attempt, events []*message.Message) error {
 	var errs []error
 	for len(events) > 0 {
+		a.fail(events, errNoAnswer) // until the transport has answered: it may panic
 		err := p.transport.Publish(topic, events...)
 		if err == nil {
+			a.deliver(events)
 			break
 		}
 		errs = append(errs, err)
@@ -70,21 +72,14 @@ func (p *Publisher) publish(topic string, a *attempt, events []*message.Message)
 			events = without(events, refusal.RefusedMessage())
 			continue // the others may go
 		}
-		partial := partialFailures(err)
-		for _, f := range partial {
-			for _, id := range f.FailedMessages() {
-				a.failed[id] = f
-			}
-		}
-		if len(partial) == 0 { // it is about all of them
-			for _, e := range events {
-				a.failed[e.UUID] = err
-			}
-		}
+		a.sort(events, err)
 		break
 	}
 	return errors.Join(errs...)
 }
+
+// errNoAnswer is why events were not delivered when the transport did not say.
+var errNoAnswer = errors.New("the transport gave no answer")
 
 func contains(events []*message.Message, id string) bool {
 	for _, e := range events {
@@ -105,22 +100,24 @@ func without(events []*message.Message, id string) []*message.Message {
 	return rest
 }
 
-// partialFailures finds every one in an error, which may join several.
-func partialFailures(err error) []PartialFailure {
+// partialFailures finds every one in an error, which may join several, and reports
+// whether there is nothing else in it.
+func partialFailures(err error) (failures []PartialFailure, only bool) {
 	if f, ok := err.(PartialFailure); ok { //nolint:errorlint // the tree is walked here
-		return []PartialFailure{f}
+		return []PartialFailure{f}, true
 	}
 	switch wrapped := err.(type) { //nolint:errorlint // the tree is walked here
 	case interface{ Unwrap() error }:
 		return partialFailures(wrapped.Unwrap())
 	case interface{ Unwrap() []error }:
-		var all []PartialFailure
+		only = true
 		for _, one := range wrapped.Unwrap() {
-			all = append(all, partialFailures(one)...)
+			some, onlyThose := partialFailures(one)
+			failures, only = append(failures, some...), only && onlyThose
 		}
-		return all
+		return failures, only
 	}
-	return nil
+	return nil, false
 }
 
 // Close closes the transport's publisher.

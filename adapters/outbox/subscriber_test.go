@@ -56,7 +56,9 @@ func (tr *transport) Publish(topic string, events ...*message.Message) error {
 		if refusal := outbox.Refusal(nil); errors.As(err, &refusal) {
 			return err // and none of the call was sent
 		}
-		if err != nil {
+		if about := (unnamed{}); errors.As(err, &about) {
+			errs = append(errs, about.error)
+		} else if err != nil {
 			errs = append(errs, &partial{err, []string{e.UUID}})
 		}
 	}
@@ -74,7 +76,7 @@ func relay(t *testing.T, s *outbox.Subscriber, hopeless func(error) bool, delive
 	if err != nil {
 		t.Fatal(err)
 	}
-	retry := middleware.Retry{MaxRetries: 1, InitialInterval: time.Millisecond, ShouldRetry: func(p middleware.RetryParams) bool { return errors.Is(p.Err, errFlaky) }}
+	retry := middleware.Retry{MaxRetries: 1, InitialInterval: time.Millisecond, ShouldRetry: isFlaky}
 	f, err := forwarder.NewForwarder(s, outbox.NewPublisher(tr), watermill.NopLogger{}, forwarder.Config{
 		ForwarderTopic: "outbox", Marshaler: outbox.Envelope{Destination: schema.Topic}, CloseTimeout: patience,
 		Middlewares: []message.HandlerMiddleware{outbox.RecordFailure, park, retry.Middleware, middleware.Recoverer},
@@ -94,6 +96,11 @@ func relay(t *testing.T, s *outbox.Subscriber, hopeless func(error) bool, delive
 }
 
 var errFlaky = errors.New("flaky")
+
+func isFlaky(p middleware.RetryParams) bool {
+	panicked := middleware.RecoveredPanicError{}
+	return errors.Is(p.Err, errFlaky) || errors.As(p.Err, &panicked)
+}
 
 func never(error) bool { return false }
 
@@ -232,6 +239,26 @@ func TestWhatIsReadTogetherIsPublishedInOneCall(t *testing.T) {
 	}
 }
 
+// A transport that panics says nothing about the events: none was delivered.
+func TestAPanicDeliversNothing(t *testing.T) {
+	pool := newPool(t)
+	store(t, pool, "a", "b")
+	handed := relay(t, newSubscriber(t, pool, outbox.Config{Schedule: outbox.Schedule{time.Millisecond}}), never,
+		func() func(*message.Message) error {
+			calls := 0
+			return func(*message.Message) error {
+				if calls++; calls <= 2 {
+					panic(errFlaky)
+				}
+				return nil
+			}
+		}())
+	if diff := cmp.Diff([]string{"a", "a", "a", "b"}, receive(t, handed.handed, 4)); diff != "" {
+		t.Errorf("handed over (-want +got):\n%s", diff)
+	}
+	wantEventually(t, pool, status{"a", "PUBLISHED", 1}, status{"b", "PUBLISHED", 1})
+}
+
 // After a quick retry, and after an event that can never travel, only the rest is
 // published again.
 func TestOnlyWhatFailedIsPublishedAgain(t *testing.T) {
@@ -295,6 +322,35 @@ func TestAHopelessEventIsParkedAtOnce(t *testing.T) {
 	})
 	wantEventually(t, pool, status{"hopeless", "PARKED", 1}, status{"bad", "FAILED", 1}, status{"good", "PUBLISHED", 0})
 }
+
+// What the transport names is no sign that the others were delivered, where it also
+// says that it is away.
+func TestAnOutageAmongFailuresDeliversNothing(t *testing.T) {
+	pool := newPool(t)
+	store(t, pool, "bad", "a")
+	errAway := errors.New("away")
+	tries := 0
+	handed := relay(t, newSubscriber(t, pool, outbox.Config{
+		OutageDelay: time.Millisecond, Schedule: outbox.Schedule{time.Hour},
+		IsOutage: func(err error) bool { return errors.Is(err, errAway) },
+	}), never, func(e *message.Message) error {
+		switch {
+		case queueOf(e) == "bad":
+			return errors.New("no")
+		case tries == 0:
+			tries++
+			return unnamed{errAway}
+		}
+		return nil
+	})
+	receive(t, handed.handed, 3)
+	wantEventually(t, pool, status{"bad", "FAILED", 1}, status{"a", "PUBLISHED", 0})
+}
+
+// unnamed is an error of the transport that is about no single event.
+type unnamed struct{ error }
+
+func (u unnamed) Unwrap() error { return u.error }
 
 func TestAnOutageUsesUpNoAttempt(t *testing.T) {
 	pool := newPool(t)
@@ -404,6 +460,51 @@ func TestRelaysShareTheLanesAndTakeOver(t *testing.T) {
 	eventually(t, func() bool { return cmp.Equal([]int{16}, lanesOf(t, pool)) })
 	store(t, pool, queues...)
 	eventually(t, func() bool { return count(t, pool, "NOT published") == 0 })
+}
+
+// A relay that has a backlog of its own still takes over the lanes of one whose
+// session is lost. The lost one is a session of the test that holds lane 3.
+func TestALostRelaysLanesAreTakenInTheMidstOfABacklog(t *testing.T) {
+	pool := newPool(t)
+	lost, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := lost.Hijack()
+	defer func() { _ = session.Close(context.Background()) }()
+	const class = 0x524c4150 // as the relays lock
+	if _, err := session.Exec(t.Context(), "SELECT pg_advisory_lock_shared($1, 1000), pg_advisory_lock($1, 3)", class); err != nil {
+		t.Fatal(err)
+	}
+	_, err = pool.Exec(t.Context(), `
+		INSERT INTO waiting_room_outbox (aggregate_id, event_name, payload, metadata) VALUES ('lost', 'E', '{}', '{"lane": "3"}');
+		INSERT INTO waiting_room_outbox (aggregate_id, event_name, payload, metadata)
+		SELECT 'backlog', 'E', '{}', '{"lane": "0"}' FROM generate_series(1, 500)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := make(chan struct{})
+	tr := relay(t, newSubscriber(t, pool, outbox.Config{BatchSize: 1, ShareInterval: 10 * time.Millisecond}), never,
+		func(*message.Message) error { <-step; return nil })
+	steps := 0
+	next := func() string { // of the backlog, one at a time
+		queueID := receive(t, tr.handed, 1)[0]
+		step <- struct{}{}
+		steps++
+		return queueID
+	}
+	defer close(step)
+	next() // the relay is in the midst of it
+	_, err = pool.Exec(t.Context(), "SELECT pg_terminate_backend($1::int)", session.PgConn().PID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return cmp.Equal([]int{16}, lanesOf(t, pool)) })
+	for next() != "lost" {
+		if steps == 400 {
+			t.Fatal("the lanes that were taken wait for the end of the backlog")
+		}
+	}
 }
 
 // A transaction that took its id early and commits late must not be overtaken

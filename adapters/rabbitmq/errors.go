@@ -42,8 +42,7 @@ func (e *UnroutableError) FailedMessages() []string { return e.MessageUUIDs }
 // NackedError says that the broker refused messages. The other messages of the
 // call were published.
 type NackedError struct {
-	// MessageUUIDs names the messages, in the order of the call. The broker does
-	// not say which of them is too large; all of the call are named then.
+	// MessageUUIDs names the messages, in the order of the call.
 	MessageUUIDs []string
 	// Reason is the broker's, "" when it gave none.
 	Reason string

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -67,14 +68,15 @@ type parcel struct {
 //   - *UnavailableError when the broker cannot be asked, at once where that is
 //     known, and after Config.ConfirmTimeout at the latest;
 //   - *UnroutableError for messages that no queue takes, and *NackedError for
-//     those that the broker refuses; the others of the call were published. Both
-//     may be joined;
+//     those that the broker refuses, as one that is too large; the others of the
+//     call were published. Several may be joined;
 //   - *MessageError for a message that cannot travel; nothing was sent;
 //   - the context's error when the context of one of the messages ends; some may
 //     have arrived;
 //   - ErrClosed after Close.
 //
-// Messages of one call arrive in their order.
+// Messages of one call arrive in their order. Those before one that is too large
+// may arrive twice.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	if err := checkTopic(topic); err != nil {
 		return err
@@ -162,31 +164,42 @@ func (p *Publisher) publish(ctx context.Context, topic string, parcels []parcel)
 	case <-ctx.Done():
 		return unavailable(context.Cause(ctx))
 	}
+	return p.deliver(ctx, topic, parcels)
+}
+
+// deliver sends the parcels, and where the broker refuses one without saying which,
+// each half of them on its own, until that one is found.
+func (p *Publisher) deliver(ctx context.Context, topic string, parcels []parcel) error {
 	sender, err := p.acquire(ctx, topic)
 	if err != nil {
 		return unavailable(err)
 	}
 	outcome, err := sender.send(ctx, topic, parcels)
-	if err != nil {
-		p.discard(topic, sender, err)
-		return failure(err, parcels)
+	if err == nil {
+		p.release(sender)
+		return outcome.err()
 	}
-	p.release(sender)
-	return outcome.err()
+	p.discard(topic, sender, err)
+	refusal := (*amqp.Error)(nil)
+	switch {
+	case !errors.As(err, &refusal) || refusal.Code != amqp.PreconditionFailed:
+		return unavailable(err)
+	case len(parcels) > 1:
+		return p.deliverHalves(ctx, topic, parcels)
+	}
+	return &NackedError{MessageUUIDs: []string{parcels[0].uuid}, Reason: refusal.Reason}
 }
 
-// failure tells a message that the broker refuses, as one that is too large,
-// from trouble with the broker. It closes the channel over both.
-func failure(err error, parcels []parcel) error {
-	refusal := (*amqp.Error)(nil)
-	if !errors.As(err, &refusal) || refusal.Code != amqp.PreconditionFailed {
-		return unavailable(err)
+func (p *Publisher) deliverHalves(ctx context.Context, topic string, parcels []parcel) error {
+	var errs []error
+	for half := range slices.Chunk(parcels, (len(parcels)+1)/2) {
+		err := p.deliver(ctx, topic, half)
+		if away := (*UnavailableError)(nil); errors.As(err, &away) {
+			return err // that is all there is to say about the call
+		}
+		errs = append(errs, err)
 	}
-	nacked := &NackedError{Reason: refusal.Reason}
-	for _, p := range parcels {
-		nacked.MessageUUIDs = append(nacked.MessageUUIDs, p.uuid)
-	}
-	return nacked
+	return errors.Join(errs...)
 }
 
 // acquire returns a sender on the present connection for a topic that is

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -196,6 +197,48 @@ func TestPublishReportsAMessageThatTheBrokerRefuses(t *testing.T) {
 	if err := publisher.Publish(exchange, event("PatientCheckedIn", 0)); err != nil {
 		t.Errorf("the next message: %v", err)
 	}
+
+	// Among others it alone fails.
+	many := []*message.Message{large}
+	for range 10 {
+		many = append(many, event("PatientCheckedIn", 0))
+	}
+	many = append(many, message.NewMessage("also large", make([]byte, 2000)), event("PatientCheckedIn", 0))
+	if diff := cmp.Diff([]string{"also large", "large"}, nackedIDs(publisher.Publish(exchange, many...))); diff != "" {
+		t.Errorf("nacked messages among others (-want +got):\n%s", diff)
+	}
+	arrived := map[string]bool{}
+	messages, err := newSubscriber(t, config).Subscribe(t.Context(), exchange)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.After(10 * time.Second)
+	for len(arrived) < 12 {
+		select {
+		case msg := <-messages:
+			arrived[msg.UUID] = true
+			msg.Ack()
+		case <-deadline:
+			t.Fatalf("%d messages arrived, want 12", len(arrived))
+		}
+	}
+}
+
+// nackedIDs are the messages that an error, which may join several, says were nacked.
+func nackedIDs(err error) []string {
+	if nacked, ok := err.(*rabbitmq.NackedError); ok {
+		return nacked.MessageUUIDs
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return nil
+	}
+	var ids []string
+	for _, one := range joined.Unwrap() {
+		ids = append(ids, nackedIDs(one)...)
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 func TestPublishDeclaresAnExchangeThatVanished(t *testing.T) {

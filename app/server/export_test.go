@@ -4,6 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
 )
 
 // Process gives the tests the stages of a process.
@@ -20,3 +23,14 @@ func (p Process) Start(ctx context.Context, name string, run func(context.Contex
 // Wait and Stop are those of a process.
 func (p Process) Wait(ctx context.Context) error   { return p.wait(ctx) }
 func (p Process) Stop(timeout time.Duration) error { return p.stop(timeout) }
+
+// LaneChannel is the in-process transport.
+type LaneChannel struct{ *laneChannel }
+
+// NewLaneChannel returns an in-process transport.
+func NewLaneChannel(logger watermill.LoggerAdapter) LaneChannel {
+	return LaneChannel{newLaneChannel(logger)}
+}
+
+// Subscriber is the end of one handler.
+func (l LaneChannel) Subscriber(maxInFlight int) message.Subscriber { return l.subscriber(maxInFlight) }

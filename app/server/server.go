@@ -163,7 +163,7 @@ func (s *Server) startRelay(ctx context.Context, t *transport) (wake func(), err
 	c := s.config.OutboxDispatcher
 	relay, err := outbox.NewSubscriber(s.pool, s.logger, outbox.Config{
 		PollInterval: c.PollingInterval(),
-		BatchSize:    min(c.BatchSize, t.maxBatch),
+		BatchSize:    c.BatchSize,
 		MaxAttempts:  c.MaxRetryAttempts,
 		Schedule:     outbox.NewSchedule(c.BaseRetryDelay()),
 		IsOutage:     t.outage,

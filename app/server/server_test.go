@@ -46,7 +46,7 @@ func (l *logs) Write(p []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); 
 func (l *logs) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
 
 // load returns a configuration of the test's own database, free ports and env.
-func load(t *testing.T, env ...string) config.Config {
+func load(t testing.TB, env ...string) config.Config {
 	t.Helper()
 	c, err := config.Load(append([]string{
 		"EventStore__ConnectionString=" + postgrestest.New(t),
@@ -58,7 +58,7 @@ func load(t *testing.T, env ...string) config.Config {
 	return c
 }
 
-func broker(t *testing.T) []string {
+func broker(t testing.TB) []string {
 	t.Helper()
 	u := rabbitmqtest.VirtualHost(t)
 	password, _ := u.User.Password()
@@ -70,17 +70,23 @@ func broker(t *testing.T) []string {
 
 // running is a process inside the test.
 type running struct {
-	t    *testing.T
+	t    testing.TB
 	url  string
 	logs *logs
 	stop func()
 }
 
 // start runs a process; its end, at the latest with the test's, must be clean.
-func start(t *testing.T, role server.Role, c config.Config, plugins ...plugin.Plugin) *running {
+func start(t testing.TB, role server.Role, c config.Config, plugins ...plugin.Plugin) *running {
+	t.Helper()
+	return startAt(t, slog.LevelDebug, role, c, plugins...)
+}
+
+// startAt is start with a level of the log.
+func startAt(t testing.TB, level slog.Level, role server.Role, c config.Config, plugins ...plugin.Plugin) *running {
 	t.Helper()
 	r := &running{t: t, logs: &logs{}}
-	logger := slog.New(slog.NewJSONHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	logger := slog.New(slog.NewJSONHandler(r.logs, &slog.HandlerOptions{Level: level}))
 	s := server.New(role, c, logger, io.Discard, plugins...)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
@@ -276,7 +282,7 @@ func TestStoppingAnswersWhatIsInFlight(t *testing.T) {
 	<-stopped
 }
 
-func waitFor(t *testing.T, done func() bool) {
+func waitFor(t testing.TB, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

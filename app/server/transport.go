@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
 
 	"github.com/rlapp/rlapp/adapters/rabbitmq"
 	"github.com/rlapp/rlapp/app/server/config"
@@ -30,8 +28,6 @@ type transport struct {
 	outage func(error) bool
 	// hopeless says that no retry can help an event.
 	hopeless func(error) bool
-	// maxBatch is the most events that are published at once.
-	maxBatch int
 	checks   []httpapi.Check
 	close    func() error
 }
@@ -45,22 +41,17 @@ func newTransport(c config.Config, queues []plugin.Queue, logger *slog.Logger, w
 	return overRabbitMQ(c, queues, logger)
 }
 
-// inProcessBatch bounds what is published at once within the process, where each
-// event waits for its handlers: a stop waits for the batch in hand.
-const inProcessBatch = 100
-
-// inProcess relays within the process. Publish returns only when every
-// projection has acknowledged, so a row is marked published only then: a crash
-// loses nothing. It needs all projections subscribed before the first event.
+// inProcess relays within the process. Publish returns only when every handler has
+// acknowledged, so a row is marked published only then: a crash loses nothing. It
+// needs all handlers subscribed before the first event.
 func inProcess(logger watermill.LoggerAdapter) *transport {
-	channel := gochannel.NewGoChannel(gochannel.Config{BlockPublishUntilSubscriberAck: true}, logger)
+	channel := newLaneChannel(logger)
 	return &transport{
 		publisher:  channel,
-		subscriber: func(plugin.Queue) (message.Subscriber, error) { return channel, nil },
+		subscriber: func(q plugin.Queue) (message.Subscriber, error) { return channel.subscriber(q.MaxInFlight), nil },
 		prepare:    func(context.Context) error { return nil },
-		outage:     func(error) bool { return false },
+		outage:     func(err error) bool { return errors.Is(err, errTransportClosed) },
 		hopeless:   func(error) bool { return false },
-		maxBatch:   inProcessBatch,
 		close:      channel.Close,
 	}
 }
@@ -96,7 +87,6 @@ func overRabbitMQ(c config.Config, queues []plugin.Queue, logger *slog.Logger) (
 			var unfit *rabbitmq.MessageError
 			return errors.As(err, &unroutable) || errors.As(err, &unfit)
 		},
-		maxBatch: math.MaxInt,
 		checks:   []httpapi.Check{{Name: "rabbitmq", Probe: publisher.Ping}},
 		close:    publisher.Close,
 	}, nil

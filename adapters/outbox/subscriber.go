@@ -113,6 +113,7 @@ type Subscriber struct {
 	logger  *slog.Logger
 	config  Config
 	metrics *metrics
+	late    *late
 
 	wake    chan struct{}
 	closing chan struct{}
@@ -138,6 +139,7 @@ func NewSubscriber(pool *pgxpool.Pool, logger *slog.Logger, config Config) (*Sub
 		logger:  logger,
 		config:  config,
 		metrics: metrics,
+		late:    newLate(),
 		wake:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
 	}, nil
@@ -174,7 +176,10 @@ func (s *Subscriber) Subscribe(ctx context.Context, _ string) (<-chan *message.M
 	go func() {
 		defer s.running.Done()
 		defer close(out)
+		var recording sync.WaitGroup
+		defer recording.Wait()
 		defer cancel()
+		recording.Go(func() { s.recordLate(ctx) })
 		s.run(ctx, out)
 	}()
 	return out, nil

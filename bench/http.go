@@ -71,7 +71,7 @@ INSERT INTO waiting_room_outbox (event_id, aggregate_id, event_name, payload, me
 }
 
 const (
-	pgbenchID      = `(lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || '70008000' || lpad(to_hex(:r), 12, '0'))::uuid`
+	pgbenchID      = `(lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || '70008000' || lpad(to_hex(:r::bigint), 12, '0'))::uuid`
 	pgbenchPayload = `'{"queueId":"queue-123","patientId":"patient-123456","patientName":"Perpetua Testname","priority":"Low","consultationType":"X-ray","queuePosition":17,"checkInTime":"2026-11-23T09:30:03.123456789Z"}'`
 	pgbenchEvent   = `'queue-' || :q, :v, ` + pgbenchID + `, 'PatientCheckedIn', ` + pgbenchPayload + `, '{"eventId":"0199ff00-aaaa-7bbb-8ccc-000000000001","aggregateId":"queue-123","version":17,"occurredAt":"2026-11-23T09:30:03.123456789Z","correlationId":"0199ff00-aaaa-7bbb-8ccc-000000000002","causationId":"0199ff00-aaaa-7bbb-8ccc-000000000003","actor":"anonymous","schemaVersion":1}'`
 	pgbenchLag     = pgbenchID + `, 'PatientCheckedIn', 'queue-' || :q, clock_timestamp(), 'CREATED'`

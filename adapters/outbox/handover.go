@@ -118,6 +118,7 @@ func (s *Subscriber) mark(ctx context.Context, r result) error {
 		if err := s.markPublished(marking, r); err != nil {
 			errs = append(errs, err)
 		} else {
+			s.late.add(r)
 			s.metrics.dispatched(r)
 			s.logDispatched(ctx, r)
 		}

@@ -10,35 +10,17 @@ import (
 // maxErrorLength bounds what last_error keeps, in bytes.
 const maxErrorLength = 2000
 
-// markPublished writes the outcome of the delivered rows, and their lag, by
-// explicit ids, since rows that committed late may lie between them; both in one
-// implicit transaction and one round trip.
-//
-// A projection may be writing the same lag rows. It knows the moment of
-// publication from the message, so what it has locked or written is left to it:
-// the relay never waits for a projection.
+// markPublished writes the outcome of the delivered rows by explicit ids, since
+// rows that committed late may lie between them.
 func (s *Subscriber) markPublished(ctx context.Context, r result) error {
-	ids, events := make([]int64, len(r.delivered)), make([]string, len(r.delivered))
+	ids := make([]int64, len(r.delivered))
 	for i, one := range r.delivered {
-		ids[i], events[i] = one.ID, one.EventID
+		ids[i] = one.ID
 	}
-	batch := &pgx.Batch{}
-	batch.Queue(`
+	_, err := s.pool.Exec(ctx, `
 		UPDATE waiting_room_outbox SET published = true, published_at = $2, next_attempt_at = NULL
 		WHERE id = ANY($1)`, ids, r.publishedAt.UTC())
-	batch.Queue(`
-		WITH free AS (
-			SELECT id FROM event_processing_lag
-			WHERE event_id = ANY($1::uuid[]) AND (status = 'CREATED' OR failed_in = $3)
-			FOR UPDATE SKIP LOCKED
-		)
-		UPDATE event_processing_lag l
-		SET event_published_at = coalesce(l.event_published_at, $2),
-		    outbox_dispatch_duration_ms = coalesce(l.outbox_dispatch_duration_ms,
-		        greatest(0, extract(epoch FROM $2::timestamptz - l.event_created_at) * 1000)),
-		    status = 'PUBLISHED', failed_in = NULL
-		FROM free WHERE l.id = free.id`, events, r.publishedAt.UTC(), HandlerName)
-	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
+	if err != nil {
 		return fmt.Errorf("mark %d outbox rows published: %w", len(ids), err)
 	}
 	return nil

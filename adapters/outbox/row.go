@@ -39,12 +39,13 @@ func (r *row) correlationID() string {
 // parked.
 //
 // It keeps no cursor: a transaction that commits late may bring a lower id. The
-// rows in hand come first in the index, so passing over them is cheap.
+// rows in hand come first in the index, so passing over them is cheap. They are read
+// from their text once, which is what the inner SELECT is for.
 const pendingRows = `
 	SELECT id, event_id::text, aggregate_id, event_name, payload::text, metadata::text, retry_count, created_at
 	FROM waiting_room_outbox o
 	WHERE NOT published AND parked_at IS NULL AND (next_attempt_at IS NULL OR next_attempt_at <= now())
-	  AND lane = ANY($1) AND NOT $2::text::int8multirange @> id
+	  AND lane = ANY($1) AND NOT (SELECT $2::text::int8multirange) @> id
 	  AND NOT EXISTS (
 		SELECT FROM waiting_room_outbox held
 		WHERE held.aggregate_id = o.aggregate_id AND held.id < o.id AND NOT held.published

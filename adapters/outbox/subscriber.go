@@ -28,7 +28,7 @@ type Config struct {
 	// again after a crash. Default: 1000.
 	BatchSize int
 	// ShareInterval is how often relays share the lanes anew: the time in which
-	// they take over those of one that has ended. Default: 2 s.
+	// they take over those of one that has ended. Default: 5 s.
 	ShareInterval time.Duration
 	// MaxAttempts is how often a row is tried before it is parked. Default: 5.
 	MaxAttempts int
@@ -59,7 +59,7 @@ func (c *Config) setDefaults() {
 		c.BatchSize = 1000
 	}
 	if c.ShareInterval == 0 {
-		c.ShareInterval = 2 * time.Second
+		c.ShareInterval = 5 * time.Second
 	}
 	if c.MaxAttempts == 0 {
 		c.MaxAttempts = 5
@@ -113,6 +113,7 @@ type Subscriber struct {
 	logger  *slog.Logger
 	config  Config
 	metrics *metrics
+	late    *late
 
 	wake    chan struct{}
 	closing chan struct{}
@@ -138,6 +139,7 @@ func NewSubscriber(pool *pgxpool.Pool, logger *slog.Logger, config Config) (*Sub
 		logger:  logger,
 		config:  config,
 		metrics: metrics,
+		late:    newLate(),
 		wake:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
 	}, nil
@@ -174,7 +176,10 @@ func (s *Subscriber) Subscribe(ctx context.Context, _ string) (<-chan *message.M
 	go func() {
 		defer s.running.Done()
 		defer close(out)
+		var recording sync.WaitGroup
+		defer recording.Wait()
 		defer cancel()
+		recording.Go(func() { s.recordLate(ctx) })
 		s.run(ctx, out)
 	}()
 	return out, nil

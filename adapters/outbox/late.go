@@ -43,20 +43,25 @@ func (l *late) take() (events []string, published []time.Time) {
 	return events, published
 }
 
-// recordLate writes the lag of what projections have not taken in time, until ctx
-// ends, and then what is left.
+// recordLate writes the lag of what projections have not taken in time, until ctx ends.
 func (s *Subscriber) recordLate(ctx context.Context) {
-	for ctx.Err() == nil {
+	for {
 		select {
 		case <-ctx.Done():
+			return
 		case <-s.late.some:
 			s.pause(ctx, lateAfter)
+			s.writeLate(ctx)
 		}
-		writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTimeout)
-		if err := s.markLag(writing); err != nil {
-			s.logger.WarnContext(ctx, "the lag of published events could not be written", "Component", "OutboxWorker", "error", err)
-		}
-		cancel()
+	}
+}
+
+// writeLate writes what there is, also while stopping.
+func (s *Subscriber) writeLate(ctx context.Context) {
+	writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTimeout)
+	defer cancel()
+	if err := s.markLag(writing); err != nil {
+		s.logger.WarnContext(ctx, "the lag of published events could not be written", "Component", "OutboxWorker", "error", err)
 	}
 }
 

@@ -177,10 +177,11 @@ func (s *Subscriber) Subscribe(ctx context.Context, _ string) (<-chan *message.M
 		defer s.running.Done()
 		defer close(out)
 		var recording sync.WaitGroup
-		defer recording.Wait()
-		defer cancel()
 		recording.Go(func() { s.recordLate(ctx) })
 		s.run(ctx, out)
+		cancel()
+		recording.Wait()
+		s.writeLate(ctx) // also of the chunk that was in flight
 	}()
 	return out, nil
 }

@@ -248,6 +248,32 @@ func TestWhatIsReadTogetherIsPublishedInOneCall(t *testing.T) {
 	}
 }
 
+// What is in flight at a stop is finished, and its row and lag say so.
+func TestAStopMarksWhatWasInFlight(t *testing.T) {
+	pool := newPool(t)
+	store(t, pool, "a")
+	proceed := make(chan struct{})
+	s := newSubscriber(t, pool, outbox.Config{})
+	tr := relay(t, s, never, func(*message.Message) error { <-proceed; return nil })
+	receive(t, tr.handed, 1)
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }()
+	for err := error(nil); !errors.Is(err, outbox.ErrClosed); { // it has begun to stop
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = s.Subscribe(ctx, "outbox")
+	}
+	close(proceed)
+	if err := <-closed; err != nil {
+		t.Fatal(err)
+	}
+	var lag string
+	if err := pool.QueryRow(t.Context(), "SELECT status FROM event_processing_lag").Scan(&lag); err != nil || lag != "PUBLISHED" {
+		t.Errorf("the lag is %s, error %v", lag, err)
+	}
+	wantEventually(t, pool, status{"a", "PUBLISHED", 0})
+}
+
 // A transport that panics says nothing about the events: none was delivered.
 func TestAPanicDeliversNothing(t *testing.T) {
 	pool := newPool(t)

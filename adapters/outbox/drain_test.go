@@ -67,7 +67,8 @@ func rate(b *testing.B, pool *pgxpool.Pool, from, to int) (perSecond float64) {
 // backlog writes events of 1,000 queues as the event store does, but in one go.
 func backlog(b *testing.B, pool *pgxpool.Pool, events int) {
 	b.Helper()
-	for _, statement := range []string{`
+	for _, statement := range []string{
+		`
 		INSERT INTO waiting_room_outbox (aggregate_id, event_name, payload, metadata)
 		SELECT 'queue-' || n % 1000, 'PatientCheckedIn',
 			jsonb_build_object('queueId', 'queue-' || n % 1000, 'patientId', 'patient-' || n, 'patientName', 'A Name', 'priority', 'High',

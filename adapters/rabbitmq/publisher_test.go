@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -226,11 +226,10 @@ func TestPublishReportsAMessageThatTheBrokerRefuses(t *testing.T) {
 
 // nackedIDs are the messages that an error, which may join several, says were nacked.
 func nackedIDs(err error) []string {
-	if nacked, ok := err.(*rabbitmq.NackedError); ok {
-		return nacked.MessageUUIDs
-	}
 	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
+	if nacked := (*rabbitmq.NackedError)(nil); !ok && errors.As(err, &nacked) {
+		return nacked.MessageUUIDs
+	} else if !ok {
 		return nil
 	}
 	var ids []string

@@ -87,7 +87,7 @@ func overRabbitMQ(c config.Config, queues []plugin.Queue, logger *slog.Logger) (
 			var unfit *rabbitmq.MessageError
 			return errors.As(err, &unroutable) || errors.As(err, &unfit)
 		},
-		checks:   []httpapi.Check{{Name: "rabbitmq", Probe: publisher.Ping}},
-		close:    publisher.Close,
+		checks: []httpapi.Check{{Name: "rabbitmq", Probe: publisher.Ping}},
+		close:  publisher.Close,
 	}, nil
 }

@@ -51,6 +51,9 @@ func Open(ctx context.Context, connString string, config PoolConfig) (*pgxpool.P
 	// the statistics are older than the rows, as in the first minute of a busy
 	// start, and its plan is then kept: the relay's lag tripled within 2,500 events.
 	c.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
+	// A bitmap has no order, so a read of the first rows would read and sort all; and
+	// it passes over dead rows without telling the index that they are.
+	c.ConnConfig.RuntimeParams["enable_bitmapscan"] = "off"
 	// Compiling takes longer than any statement of ours runs.
 	c.ConnConfig.RuntimeParams["jit"] = "off"
 	pool, err := pgxpool.NewWithConfig(ctx, c)

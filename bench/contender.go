@@ -21,10 +21,11 @@ const settleLimit = 5 * time.Minute
 
 // pipeline is a contender whose relay and read model can be measured.
 type pipeline interface {
-	// writer returns how events are stored while the pipeline does not run, or
-	// runs; RLAPP's are real HTTP check-ins, the peers' direct transactions, which is
-	// less work.
+	// writer returns how events are stored by an application: RLAPP's are check-ins
+	// over HTTP, the peers' direct transactions, which is less work.
 	writer(ctx context.Context, workers, queues int) (do send, end func() error, err error)
+	// direct stores events in this process, without HTTP, whoever the contender is.
+	direct(ctx context.Context, workers, queues int) (do send, end func() error, err error)
 	// start runs relay and read model, and returns the process.
 	start(ctx context.Context) (*process, error)
 	// projected is the number of events in the read model.
@@ -79,6 +80,14 @@ func (r *rlapp) writer(ctx context.Context, workers, queues int) (send, func() e
 	return c.checkIn, func() error { return errors.Join(c.close(), end()) }, nil
 }
 
+func (r *rlapp) direct(ctx context.Context, _, queues int) (send, func() error, error) {
+	w, err := r.writePath(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return w.send(queues), w.stop, nil
+}
+
 func (r *rlapp) start(ctx context.Context) (p *process, err error) {
 	r.all, err = r.bench.start(ctx, "all")
 	return r.all, err
@@ -118,6 +127,10 @@ func (p *peer) writer(_ context.Context, workers, queues int) (send, func() erro
 	return func(ctx context.Context, _, event int) error {
 		return w.Write(ctx, patient(event), queue(event, queues), []byte(payload(queue(event, queues), patient(event))))
 	}, w.Close, nil
+}
+
+func (p *peer) direct(ctx context.Context, workers, queues int) (send, func() error, error) {
+	return p.writer(ctx, workers, queues)
 }
 
 func (p *peer) start(ctx context.Context) (*process, error) { return p.startPeer(ctx, p.tuned) }

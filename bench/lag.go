@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// steadyLag measures the lag at a steady rate with everything running.
+// steadyLag measures the lag at a steady rate. The events are written by this
+// process, through the contender's write path without HTTP.
 func (s *suite) steadyLag(ctx context.Context, name string, rate float64) error {
 	return s.with(ctx, name, func(_ *bench, p pipeline) error {
-		l, err := s.lagAt(ctx, p, rate, s.size.lag)
+		l, err := s.lagAt(ctx, p, p.direct, rate, s.size.lag)
 		if err != nil {
 			return err
 		}
@@ -27,14 +28,17 @@ func (s *suite) steadyLag(ctx context.Context, name string, rate float64) error 
 // caches are made by the first events.
 const warmUp = 2 * time.Second
 
-func (s *suite) lagAt(ctx context.Context, p pipeline, rate float64, duration time.Duration) (l lag, err error) {
+// writing is one of a pipeline's ways to have events stored.
+type writing func(ctx context.Context, workers, queues int) (do send, end func() error, err error)
+
+func (s *suite) lagAt(ctx context.Context, p pipeline, by writing, rate float64, duration time.Duration) (l lag, err error) {
 	const queues = 1000
 	running, err := p.start(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, running.stop()) }()
-	do, end, err := p.writer(ctx, 64, queues)
+	do, end, err := by(ctx, 64, queues)
 	if err != nil {
 		return nil, err
 	}
@@ -102,13 +106,15 @@ func (s *suite) idle(ctx context.Context) error {
 // idleWarmUp are the first events, which make connections and plans.
 const idleWarmUp = 5
 
+// reportedAfter is how long an idle backend may keep its counts to itself
+// (PGSTAT_IDLE_INTERVAL of PostgreSQL 15).
+const reportedAfter = 11 * time.Second
+
 // queriesPerSecond counts the transactions of the database while nothing happens,
 // but for the two that ask. A query of ours is a transaction of its own.
 func (b *bench) queriesPerSecond(ctx context.Context, quiet time.Duration) (float64, error) {
 	count := func() (n int64, err error) {
-		// A backend reports its counts when it is idle for a moment, and at the latest
-		// with its next transaction.
-		pause(ctx, 1500*time.Millisecond)
+		pause(ctx, reportedAfter)
 		err = b.pool.QueryRow(ctx, `
 			SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()`).Scan(&n)
 		return n, err

@@ -39,7 +39,7 @@ func (s *suite) sustained(ctx context.Context, name string, ladder []float64) er
 // holds reports whether a contender keeps up with a rate.
 func (s *suite) holds(ctx context.Context, name string, rate float64, duration time.Duration) (holds bool, err error) {
 	err = s.with(ctx, name, func(_ *bench, p pipeline) error {
-		l, err := s.lagAt(ctx, p, rate, duration)
+		l, err := s.lagAt(ctx, p, p.writer, rate, duration)
 		if errors.Is(err, errLate) {
 			return nil
 		}

@@ -52,22 +52,16 @@ const pendingRows = `
 		  AND (held.parked_at IS NOT NULL OR held.next_attempt_at > now()))
 	ORDER BY id LIMIT $3`
 
-// inOrder has PostgreSQL walk the index of the backlog. It believes that few rows
-// pass the conditions, and would rather read and sort all of the backlog for each
-// chunk: with a million rows the relay was ten times slower.
-const inOrder = "SELECT set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true)"
-
-// read returns the next rows of the lanes, at most a chunk, in one round trip. Those
-// of inHand are being published or marked.
+// read returns the next rows of the lanes, at most a chunk. Those of inHand are
+// being published or marked. The pool forbids bitmap scans (adapters/postgres): with
+// one it would read and sort all of the backlog for each chunk.
 func (s *Subscriber) read(ctx context.Context, lanes []int16, inHand ...[]*row) ([]*row, error) {
-	var pending []*row
-	batch := &pgx.Batch{}
-	batch.Queue(inOrder)
-	batch.Queue(pendingRows, lanes, multirange(inHand), s.config.BatchSize).Query(func(rows pgx.Rows) (err error) {
-		pending, err = pgx.CollectRows(rows, scanRow)
-		return err
-	})
-	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
+	rows, err := s.pool.Query(ctx, pendingRows, lanes, multirange(inHand), s.config.BatchSize)
+	if err != nil {
+		return nil, fmt.Errorf("read the outbox: %w", err)
+	}
+	pending, err := pgx.CollectRows(rows, scanRow)
+	if err != nil {
 		return nil, fmt.Errorf("read the outbox: %w", err)
 	}
 	return pending, nil

@@ -37,7 +37,7 @@ func join(a, b string) string {
 	return a + ", " + b
 }
 
-// below compares the worst round of ours with a limit.
+// below holds the median of ours below a limit.
 func below(metric string, limit float64) func(figures, size) (string, bool) {
 	return func(f figures, _ size) (string, bool) {
 		v := f.mid(metric, ours)

@@ -32,8 +32,9 @@ type pipeline interface {
 	projected(ctx context.Context) (int, error)
 	// lags are those of all events, in the order in which they were committed.
 	lags(ctx context.Context) (lag, error)
-	// lastProjected is when the last row of the read model was committed.
-	lastProjected(ctx context.Context) (time.Time, error)
+	// projectedBetween is when the first and the last row of the read model were
+	// committed.
+	projectedBetween(ctx context.Context) (first, last time.Time, err error)
 	verify(ctx context.Context, a acknowledged) error
 }
 
@@ -106,9 +107,10 @@ func (r *rlapp) lags(ctx context.Context) (lag, error) {
 		WHERE e.event_name = 'PatientCheckedIn' ORDER BY e.position`)
 }
 
-func (r *rlapp) lastProjected(ctx context.Context) (at time.Time, err error) {
-	err = r.pool.QueryRow(ctx, "SELECT max(pg_xact_commit_timestamp(xmin)) FROM waiting_patients_view").Scan(&at)
-	return at, err
+func (r *rlapp) projectedBetween(ctx context.Context) (first, last time.Time, err error) {
+	err = r.pool.QueryRow(ctx, `
+		SELECT min(pg_xact_commit_timestamp(xmin)), max(pg_xact_commit_timestamp(xmin)) FROM waiting_patients_view`).Scan(&first, &last)
+	return first, last, err
 }
 
 func (r *rlapp) verify(ctx context.Context, a acknowledged) error { return r.verifyAll(ctx, a) }
@@ -120,7 +122,7 @@ type peer struct {
 }
 
 func (p *peer) writer(_ context.Context, workers, queues int) (send, func() error, error) {
-	w, err := stock.NewWriter(p.peer(p.tuned), min(workers, 16))
+	w, err := stock.NewWriter(p.peer(p.tuned), min(workers, connections))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -146,9 +148,10 @@ func (p *peer) lags(ctx context.Context) (lag, error) {
 		FROM stock_event_store e JOIN stock_view v USING (id) ORDER BY pg_xact_commit_timestamp(e.xmin)`)
 }
 
-func (p *peer) lastProjected(ctx context.Context) (at time.Time, err error) {
-	err = p.pool.QueryRow(ctx, "SELECT max(pg_xact_commit_timestamp(xmin)) FROM stock_view").Scan(&at)
-	return at, err
+func (p *peer) projectedBetween(ctx context.Context) (first, last time.Time, err error) {
+	err = p.pool.QueryRow(ctx, `
+		SELECT min(pg_xact_commit_timestamp(xmin)), max(pg_xact_commit_timestamp(xmin)) FROM stock_view`).Scan(&first, &last)
+	return first, last, err
 }
 
 func (p *peer) verify(ctx context.Context, a acknowledged) error { return p.verifyPeer(ctx, a) }
@@ -171,6 +174,9 @@ func (b *bench) query(ctx context.Context, statement string) (lag, error) {
 	return values, rows.Err()
 }
 
+// errNotSettled says that a contender did not get through its backlog.
+var errNotSettled = errors.New("the read model was not complete in time")
+
 // settle waits until the read model has n events.
 func settle(ctx context.Context, p pipeline, n int) error {
 	err := until(ctx, settleLimit, func() (bool, error) {
@@ -180,7 +186,7 @@ func settle(ctx context.Context, p pipeline, n int) error {
 	})
 	if err != nil {
 		have, _ := p.projected(ctx)
-		return fmt.Errorf("wait for the read model, which has %d of %d events: %w", have, n, err)
+		return fmt.Errorf("%w: it has %d of %d events: %w", errNotSettled, have, n, err)
 	}
 	return nil
 }

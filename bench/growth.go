@@ -106,7 +106,7 @@ func (s *suite) backlog(ctx context.Context, events int) error {
 		if _, err := b.pool.Exec(ctx, `
 			INSERT INTO waiting_room_outbox (event_id, aggregate_id, event_name, payload, metadata)
 			SELECT event_id, aggregate_id, event_name, payload, jsonb_build_object('event_name', event_name, 'aggregate_id', aggregate_id,
-				'version', version::text, 'occurred_at', '2026-02-19T10:00:00Z', 'correlation_id', 'generated', 'lane', (version % 16)::text,
+				'version', version::text, 'occurred_at', '2026-02-19T10:00:00Z', 'correlation_id', 'generated', 'lane', (hashtext(aggregate_id) & 15)::text,
 				'schema_version', '1')
 			FROM waiting_room_events ORDER BY position`); err != nil {
 			return err

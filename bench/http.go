@@ -49,11 +49,12 @@ func (s *suite) http(ctx context.Context, key string, queues int) error {
 
 // pgbenchScripts write the rows of one check-in, with the sizes that the API's have,
 // in one transaction: statement by statement, as an application would, and in a
-// single statement, which is the least that PostgreSQL can be asked. Ids rise with
-// time, as ours do.
+// single statement, which is the least that PostgreSQL can be asked. Ids and versions
+// rise, as ours do.
 var pgbenchScripts = map[string]string{
 	"pgbench": `\set q random(1, 1000)
-\set v random(1, 9000000000000000)
+\set n :n + 1
+\set v :n * 1000 + :client_id
 \set r random(1, 200000000000000)
 BEGIN;
 INSERT INTO waiting_room_events (aggregate_id, version, event_id, event_name, payload, metadata) VALUES (` + pgbenchEvent + `);
@@ -62,7 +63,8 @@ INSERT INTO waiting_room_outbox (event_id, aggregate_id, event_name, payload, me
 COMMIT;
 `,
 	"pgbench-one-statement": `\set q random(1, 1000)
-\set v random(1, 9000000000000000)
+\set n :n + 1
+\set v :n * 1000 + :client_id
 \set r random(1, 200000000000000)
 WITH e AS (INSERT INTO waiting_room_events (aggregate_id, version, event_id, event_name, payload, metadata) VALUES (` + pgbenchEvent + `)),
 l AS (INSERT INTO event_processing_lag (event_id, event_name, aggregate_id, event_created_at, status) VALUES (` + pgbenchLag + `))
@@ -103,7 +105,7 @@ func (s *suite) pgbenchWith(ctx context.Context, script string, clients int) (ra
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	out, err := exec.CommandContext(ctx, postgresProgram("pgbench"), "-n", "-M", "prepared", "-f", script, "-c", strconv.Itoa(clients),
+	out, err := exec.CommandContext(ctx, postgresProgram("pgbench"), "-n", "-M", "prepared", "-D", "n=0", "-f", script, "-c", strconv.Itoa(clients),
 		"-j", "2", "-T", strconv.Itoa(int(s.size.pgbench/time.Second)), b.url).CombinedOutput()
 	if err != nil {
 		return 0, fmt.Errorf("%w: %s", err, out)

@@ -30,6 +30,10 @@ var parameters = map[string]string{
 	"max_wal_size":           "4GB",
 }
 
+// connections are the most that a contender's process, or its writer, has to
+// PostgreSQL.
+const connections = 16
+
 // lab is where everything is measured: servers, programs and an empty folder.
 type lab struct {
 	dir    string
@@ -168,7 +172,7 @@ func (b *bench) start(ctx context.Context, role string) (*process, error) {
 		return nil, err
 	}
 	env := []string{
-		"EventStore__ConnectionString=" + b.url, "EventStore__MaxConnections=16",
+		"EventStore__ConnectionString=" + b.url, fmt.Sprintf("EventStore__MaxConnections=%d", connections),
 		"RabbitMq__HostName=" + broker.Hostname(), "RabbitMq__Port=" + broker.Port(),
 		"RabbitMq__UserName=" + broker.User.Username(), "RabbitMq__Password=" + password,
 		"WaitingRoom__MaxCapacity=100000",

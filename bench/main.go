@@ -80,7 +80,7 @@ func measure(ctx context.Context, small bool, rounds int, only []string) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
-	s := &suite{lab: l, size: full, figures: figures{}, step: map[string]int{}, log: os.Stderr}
+	s := &suite{lab: l, size: full, figures: figures{}, log: os.Stderr}
 	if small {
 		s.size = quick
 	}

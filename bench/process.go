@@ -17,10 +17,12 @@ import (
 
 // process is a contender at work. It prints one line when it is ready.
 type process struct {
-	cmd   *exec.Cmd
-	hello string
-	log   *strings.Builder
-	ended chan error
+	cmd *exec.Cmd
+	// launched is when the process was started, ready when it said so.
+	launched, ready time.Time
+	hello           string
+	log             *strings.Builder
+	ended           chan error
 }
 
 // start waits until the program says that it is ready.
@@ -33,6 +35,7 @@ func start(ctx context.Context, env []string, program string, args ...string) (*
 	if err != nil {
 		return nil, err
 	}
+	p.launched = time.Now()
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -45,17 +48,16 @@ func start(ctx context.Context, env []string, program string, args ...string) (*
 	}()
 	select {
 	case p.hello = <-hello:
-		if p.hello == "" {
-			return nil, fmt.Errorf("%s did not start: %s", filepath.Base(program), p.log)
-		}
-		return p, nil
 	case <-time.After(time.Minute):
-		_ = p.cmd.Process.Kill()
-		return nil, fmt.Errorf("%s is not ready: %s", filepath.Base(program), p.log)
 	case <-ctx.Done():
-		_ = p.cmd.Process.Kill()
-		return nil, ctx.Err()
 	}
+	if p.hello == "" {
+		_ = p.cmd.Process.Kill()
+		err := errors.Join(<-p.ended, ctx.Err()) // its log is complete then
+		return nil, fmt.Errorf("%s did not start: %w: %s", filepath.Base(program), err, p.log)
+	}
+	p.ready = time.Now()
+	return p, nil
 }
 
 // stop ends the process in good order.

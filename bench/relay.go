@@ -19,8 +19,7 @@ const (
 
 // relay measures the relay alone, from the outbox to confirmed on a quorum queue
 // that nobody consumes, and in the same round what the client library does with the
-// same messages: published one after another, a window of them before their
-// confirms are awaited.
+// same messages: published one after another, at most a window of them unconfirmed.
 func (s *suite) relay(ctx context.Context) error {
 	return s.with(ctx, ours, func(b *bench, p pipeline) error {
 		do, end, err := p.writer(ctx, 64, 1000)
@@ -52,13 +51,13 @@ func (s *suite) relay(ctx context.Context) error {
 	})
 }
 
-// relayed is the relay's rate: from ready until the last row is marked.
+// relayed is the relay's rate: from the first row that was published, or from ready
+// where that is earlier, until the last row is marked.
 func (b *bench) relayed(ctx context.Context, events int) (float64, error) {
 	worker, err := b.start(ctx, "worker")
 	if err != nil {
 		return 0, err
 	}
-	ready := time.Now()
 	err = until(ctx, settleLimit, func() (done bool, err error) {
 		pause(ctx, 30*time.Millisecond)
 		err = b.pool.QueryRow(ctx, "SELECT NOT EXISTS (SELECT FROM waiting_room_outbox WHERE NOT published)").Scan(&done)
@@ -67,11 +66,15 @@ func (b *bench) relayed(ctx context.Context, events int) (float64, error) {
 	if err = errors.Join(err, worker.stop()); err != nil {
 		return 0, err
 	}
-	var last time.Time
-	if err := b.pool.QueryRow(ctx, "SELECT max(pg_xact_commit_timestamp(xmin)) FROM waiting_room_outbox").Scan(&last); err != nil {
+	var first, last time.Time
+	if err := b.pool.QueryRow(ctx, `
+		SELECT min(published_at), max(pg_xact_commit_timestamp(xmin)) FROM waiting_room_outbox`).Scan(&first, &last); err != nil {
 		return 0, err
 	}
-	return float64(events) / last.Sub(ready).Seconds(), b.inQueue(projections, events)
+	if worker.ready.Before(first) {
+		first = worker.ready
+	}
+	return float64(events) / last.Sub(first).Seconds(), b.inQueue(projections, events)
 }
 
 // inQueue fails unless the queue has as many messages.
@@ -127,19 +130,23 @@ func (b *bench) raw(messages []amqp.Publishing) (rate float64, err error) {
 			return err
 		}
 		begin := time.Now()
-		for at := 0; at < len(messages); at += rawWindow {
-			var confirms []*amqp.DeferredConfirmation
-			for _, m := range messages[at:min(at+rawWindow, len(messages))] {
-				confirm, err := ch.PublishWithDeferredConfirm(rawExchange, "PatientCheckedIn.3", true, false, m)
-				if err != nil {
-					return err
+		var confirms []*amqp.DeferredConfirmation
+		for _, m := range messages {
+			if len(confirms) == rawWindow {
+				if !confirms[0].Wait() {
+					return errRefused
 				}
-				confirms = append(confirms, confirm)
+				confirms = confirms[1:]
 			}
-			for _, confirm := range confirms {
-				if !confirm.Wait() {
-					return errors.New("the broker refused a message")
-				}
+			confirm, err := ch.PublishWithDeferredConfirm(rawExchange, "PatientCheckedIn.3", true, false, m)
+			if err != nil {
+				return err
+			}
+			confirms = append(confirms, confirm)
+		}
+		for _, confirm := range confirms {
+			if !confirm.Wait() {
+				return errRefused
 			}
 		}
 		rate = float64(len(messages)) / time.Since(begin).Seconds()
@@ -147,5 +154,7 @@ func (b *bench) raw(messages []amqp.Publishing) (rate float64, err error) {
 	})
 	return rate, errors.Join(err, b.inQueue(rawQueue, len(messages)))
 }
+
+var errRefused = errors.New("the broker refused a message")
 
 func second[T any](_ T, err error) error { return err }

@@ -26,24 +26,22 @@ type size struct {
 	backlogs       []int // events
 	rebuild        int   // events
 	lagRates       []float64
-	oursLadder     []float64
-	tunedLadder    []float64
 }
 
 var full = size{
 	rounds: 3, drain: 20_000, relay: 50_000, lag: 30 * time.Second, idleEvents: 30, idleGap: time.Second, idleQuiet: 20 * time.Second,
-	http: 10 * time.Second, growth: 8 * time.Second, pgbench: 5 * time.Second, pgbenchClients: []int{4, 8, 16, 32},
+	http: 10 * time.Second, growth: 8 * time.Second, pgbench: 5 * time.Second, pgbenchClients: []int{2, 4, 8, 16, 32, 64},
 	probe: 10 * time.Second, sustained: 60 * time.Second,
 	past: []int{10, 1000, 100_000}, stores: []int{1000, 1_000_000}, backlogs: []int{20_000, 1_000_000}, rebuild: 1_000_000,
-	lagRates: []float64{1000, 2000}, oursLadder: []float64{2000, 2500, 3000, 3500, 4000, 4500, 5000}, tunedLadder: []float64{400, 600, 800, 1000, 1200},
+	lagRates: []float64{1000, 2000},
 }
 
 var quick = size{
 	rounds: 1, drain: 4000, relay: 10_000, lag: 4 * time.Second, idleEvents: 6, idleGap: 300 * time.Millisecond, idleQuiet: 4 * time.Second,
-	http: 3 * time.Second, growth: 2 * time.Second, pgbench: 2 * time.Second, pgbenchClients: []int{8},
+	http: 3 * time.Second, growth: 2 * time.Second, pgbench: 2 * time.Second, pgbenchClients: []int{4, 16},
 	probe: 3 * time.Second, sustained: 5 * time.Second,
 	past: []int{10, 1000}, stores: []int{1000, 100_000}, backlogs: []int{10_000, 50_000}, rebuild: 200_000,
-	lagRates: []float64{1000, 2000}, oursLadder: []float64{2000, 3000}, tunedLadder: []float64{600, 1000},
+	lagRates: []float64{1000, 2000},
 }
 
 // httpLimit bounds the events of one run, for one queue has a capacity.
@@ -59,7 +57,6 @@ type suite struct {
 	*lab
 	size    size
 	figures figures
-	step    map[string]int
 	log     io.Writer
 }
 
@@ -102,14 +99,15 @@ func (s *suite) round() []measurement {
 	for _, rate := range s.size.lagRates {
 		add("lag", func(ctx context.Context) error { return s.steadyLag(ctx, ours, rate) })
 	}
+	add("lag", func(ctx context.Context) error { return s.steadyLag(ctx, stockTuned, s.size.lagRates[0]) })
 	add("idle", s.idle)
 	add("http", func(ctx context.Context) error { return s.http(ctx, "http", 1000) })
 	for _, name := range []string{"pgbench", "pgbench-one-statement"} {
 		add("http", func(ctx context.Context) error { return s.pgbench(ctx, name) })
 	}
 	add("http", func(ctx context.Context) error { return s.http(ctx, "http-one-queue", 1) })
-	add("sustained", func(ctx context.Context) error { return s.sustained(ctx, ours, s.size.oursLadder) })
-	add("sustained", func(ctx context.Context) error { return s.sustained(ctx, stockTuned, s.size.tunedLadder) })
+	add("sustained", func(ctx context.Context) error { return s.sustained(ctx, ours, 2000) })
+	add("sustained", func(ctx context.Context) error { return s.sustained(ctx, stockTuned, 500) })
 	for _, past := range s.size.past {
 		add("growth", func(ctx context.Context) error { return s.pastEvents(ctx, past) })
 	}

@@ -3,44 +3,58 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
 // sustained finds the highest rate at which the lag's p99 stays under a second and
-// does not grow: up the ladder with short probes, then the whole time at the highest
-// step that held, and down where it does not hold.
-func (s *suite) sustained(ctx context.Context, name string, ladder []float64) error {
-	if s.step[name] == 0 { // once; the other rounds measure at and below that step
-		for s.step[name] < len(ladder) {
-			holds, err := s.holds(ctx, name, ladder[s.step[name]], s.size.probe)
-			if err != nil {
-				return err
-			}
-			if !holds {
-				break
-			}
-			s.step[name]++
+// does not grow. Short probes go up from a first rate by a quarter until one does not
+// hold, or down until one does; then the whole time is measured at the highest rate
+// that held, and at the ones below where it does not hold. Later rounds begin at the
+// rate of the one before, and may end above it.
+func (s *suite) sustained(ctx context.Context, name string, first float64) error {
+	rate := first
+	if before := s.figures["sustained"][name]; len(before) > 0 {
+		rate = before[len(before)-1]
+	}
+	holds, err := s.holds(ctx, name, rate, s.size.probe)
+	if err != nil {
+		return err
+	}
+	for up := holds; up; {
+		if up, err = s.holds(ctx, name, rate*ladderStep, s.size.probe); err != nil {
+			return err
+		}
+		if up {
+			rate *= ladderStep
 		}
 	}
-	for step := s.step[name] - 1; step >= 0; step-- {
-		holds, err := s.holds(ctx, name, ladder[step], s.size.sustained)
-		if err != nil {
+	if !holds {
+		rate /= ladderStep
+	}
+	for ; rate >= lowestRate; rate /= ladderStep {
+		if holds, err = s.holds(ctx, name, rate, s.size.sustained); err != nil {
 			return err
 		}
 		if holds {
-			s.add("sustained", name, ladder[step])
+			s.add("sustained", name, rate)
 			return nil
 		}
 	}
-	s.add("sustained", name, 0)
-	return nil
+	return fmt.Errorf("%s sustains not even %d events a second", name, lowestRate)
 }
+
+const (
+	ladderStep = 1.25
+	lowestRate = 20
+)
 
 // holds reports whether a contender keeps up with a rate.
 func (s *suite) holds(ctx context.Context, name string, rate float64, duration time.Duration) (holds bool, err error) {
 	err = s.with(ctx, name, func(_ *bench, p pipeline) error {
 		l, err := s.lagAt(ctx, p, p.writer, rate, duration)
-		if errors.Is(err, errLate) {
+		if errors.Is(err, errLate) || errors.Is(err, errNotSettled) {
+			s.logf("    %s at %.0f/s for %v: %v", name, rate, duration, err)
 			return nil
 		}
 		if err != nil {

@@ -52,7 +52,9 @@ var (
 		{"events are not in the peer's read model", `
 			SELECT count(*) FROM stock_event_store e WHERE NOT EXISTS (SELECT FROM stock_view v WHERE v.id = e.id)`},
 		{"acknowledged events are not in the peer's store", `
-			SELECT abs((SELECT count(*) FROM stock_event_store) - (SELECT count(*) FROM acknowledged))`},
+			SELECT count(*) FROM acknowledged a WHERE NOT EXISTS (SELECT FROM stock_event_store e WHERE e.id = a.patient_id)`},
+		{"events are in the peer's read model that nobody acknowledged", `
+			SELECT abs((SELECT count(*) FROM stock_view) - (SELECT count(*) FROM acknowledged))`},
 	}
 )
 

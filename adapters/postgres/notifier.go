@@ -3,7 +3,9 @@ package postgres
 import (
 	"context"
 	"log/slog"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/rlapp/rlapp/schema"
@@ -11,7 +13,8 @@ import (
 
 // Notifier wakes relays in other processes after a commit. NOTIFY inside the
 // write transaction would take a lock that all committers of the cluster share,
-// so it is sent on its own, and many commits share one.
+// so it is sent on its own, and many commits share one: the first at once, those of
+// the next two milliseconds together.
 type Notifier struct {
 	pool    *pgxpool.Pool
 	logger  *slog.Logger
@@ -31,6 +34,9 @@ func (n *Notifier) Notify() {
 	}
 }
 
+// notifyEvery is the least time between two wake-ups.
+const notifyEvery = 2 * time.Millisecond
+
 // Run sends wake-ups until ctx ends. One that fails is dropped: the relay's slow
 // poll finds the rows.
 func (n *Notifier) Run(ctx context.Context) error {
@@ -40,8 +46,23 @@ func (n *Notifier) Run(ctx context.Context) error {
 			return nil
 		case <-n.pending:
 		}
-		if _, err := n.pool.Exec(ctx, "SELECT pg_notify($1, '')", schema.OutboxChannel); err != nil && ctx.Err() == nil {
+		if err := n.send(ctx); err != nil && ctx.Err() == nil {
 			n.logger.WarnContext(ctx, "waking the relay failed; its poll will find the events", "error", err)
 		}
+		timer := time.NewTimer(notifyEvery)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		timer.Stop()
 	}
+}
+
+// send is one round trip and no flush: a wake-up that a crash loses wakes nobody
+// who is still there.
+func (n *Notifier) send(ctx context.Context) error {
+	batch := &pgx.Batch{}
+	batch.Queue("SELECT set_config('synchronous_commit', 'off', true)")
+	batch.Queue("SELECT pg_notify($1, '')", schema.OutboxChannel)
+	return n.pool.SendBatch(ctx, batch).Close()
 }

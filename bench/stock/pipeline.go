@@ -96,7 +96,7 @@ func subscriber(db *stdsql.DB, c Config) (*sql.Subscriber, error) {
 
 // Run relays and projects until ctx ends. It calls ready once it is at work.
 func Run(ctx context.Context, c Config, ready func()) error {
-	db, err := open(c, 8)
+	db, err := open(c, 16)
 	if err != nil {
 		return err
 	}

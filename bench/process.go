@@ -27,7 +27,8 @@ type process struct {
 
 // start waits until the program says that it is ready.
 func start(ctx context.Context, env []string, program string, args ...string) (*process, error) {
-	p := &process{cmd: exec.Command(program, args...), log: &strings.Builder{}, ended: make(chan error, 1)}
+	// It is ended by stop, in good order, and not by ctx.
+	p := &process{cmd: exec.CommandContext(context.WithoutCancel(ctx), program, args...), log: &strings.Builder{}, ended: make(chan error, 1)}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

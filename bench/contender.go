@@ -44,6 +44,7 @@ func (l *lab) with(ctx context.Context, name string, do func(b *bench, p pipelin
 	if err != nil {
 		return err
 	}
+	defer b.close()
 	var p pipeline = &rlapp{bench: b}
 	if name != ours {
 		p = &peer{bench: b, tuned: name == stockTuned}
@@ -55,7 +56,7 @@ func (l *lab) with(ctx context.Context, name string, do func(b *bench, p pipelin
 	if err != nil {
 		err = fmt.Errorf("%s: %w", name, err)
 	}
-	return errors.Join(err, b.close())
+	return err
 }
 
 // rlapp is RLAPP: its API takes the check-ins, in the process of everything else

@@ -104,7 +104,7 @@ func (s *suite) pgbenchWith(ctx context.Context, script string, clients int) (ra
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, b.close()) }()
+	defer b.close()
 	out, err := exec.CommandContext(ctx, postgresProgram("pgbench"), "-n", "-M", "prepared", "-D", "n=0", "-f", script, "-c", strconv.Itoa(clients),
 		"-j", "2", "-T", strconv.Itoa(int(s.size.pgbench/time.Second)), b.url).CombinedOutput()
 	if err != nil {

@@ -103,11 +103,9 @@ func (l *lab) fresh(ctx context.Context) (*bench, error) {
 	if b.pool, err = postgres.Open(ctx, b.url, postgres.PoolConfig{ApplicationName: "bench", MaxConnections: 8}); err != nil {
 		return nil, err
 	}
-	if err := postgres.Migrate(ctx, b.pool); err != nil {
-		return nil, errors.Join(err, b.close())
-	}
-	if err := b.emptyBroker(); err != nil {
-		return nil, errors.Join(err, b.close())
+	if err := errors.Join(postgres.Migrate(ctx, b.pool), b.emptyBroker()); err != nil {
+		b.close()
+		return nil, err
 	}
 	// What the last measurement left to write does not count against this one.
 	return b, l.admin(ctx, "CHECKPOINT")
@@ -115,10 +113,7 @@ func (l *lab) fresh(ctx context.Context) (*bench, error) {
 
 // close keeps the database until the end: a disk that discards what is deleted is
 // slow for a while, and the next measurement would pay for it.
-func (b *bench) close() error {
-	b.pool.Close()
-	return nil
-}
+func (b *bench) close() { b.pool.Close() }
 
 func (l *lab) admin(ctx context.Context, statement string) error {
 	conn, err := pgx.Connect(ctx, l.server.ConnString())

@@ -20,6 +20,7 @@ type size struct {
 	pgbench        time.Duration
 	pgbenchClients []int
 	probe          time.Duration
+	step           float64 // of the search for the highest sustained rate
 	sustained      time.Duration
 	past           []int // events of a queue
 	stores         []int // events
@@ -31,16 +32,16 @@ type size struct {
 var full = size{
 	rounds: 3, drain: 20_000, relay: 50_000, lag: 30 * time.Second, idleEvents: 30, idleGap: time.Second, idleQuiet: 20 * time.Second,
 	http: 10 * time.Second, growth: 8 * time.Second, pgbench: 5 * time.Second, pgbenchClients: []int{2, 4, 8, 16, 32, 64},
-	probe: 10 * time.Second, sustained: 60 * time.Second,
+	probe: 10 * time.Second, sustained: 60 * time.Second, step: 1.25,
 	past: []int{10, 1000, 100_000}, stores: []int{1000, 1_000_000}, backlogs: []int{20_000, 1_000_000}, rebuild: 1_000_000,
 	lagRates: []float64{1000, 2000},
 }
 
 var quick = size{
-	rounds: 1, drain: 4000, relay: 10_000, lag: 4 * time.Second, idleEvents: 6, idleGap: 300 * time.Millisecond, idleQuiet: 4 * time.Second,
-	http: 3 * time.Second, growth: 2 * time.Second, pgbench: 2 * time.Second, pgbenchClients: []int{4, 16},
-	probe: 3 * time.Second, sustained: 5 * time.Second,
-	past: []int{10, 1000}, stores: []int{1000, 100_000}, backlogs: []int{10_000, 50_000}, rebuild: 200_000,
+	rounds: 1, drain: 3000, relay: 10_000, lag: 3 * time.Second, idleEvents: 6, idleGap: 300 * time.Millisecond, idleQuiet: 3 * time.Second,
+	http: 2 * time.Second, growth: time.Second, pgbench: time.Second, pgbenchClients: []int{4, 16},
+	probe: 2 * time.Second, sustained: 3 * time.Second, step: 2,
+	past: []int{10, 1000}, stores: []int{1000, 50_000}, backlogs: []int{10_000, 30_000}, rebuild: 100_000,
 	lagRates: []float64{1000, 2000},
 }
 

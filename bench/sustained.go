@@ -8,8 +8,8 @@ import (
 )
 
 // sustained finds the highest rate at which the lag's p99 stays under a second and
-// does not grow. Short probes go up from a first rate by a quarter until one does not
-// hold, or down until one does; then the whole time is measured at the highest rate
+// does not grow. Short probes go up from a first rate, step by step, until one does
+// not hold, or down until one does; then the whole time is measured at the highest rate
 // that held, and at the ones below where it does not hold. Later rounds begin at the
 // rate of the one before, and may end above it.
 func (s *suite) sustained(ctx context.Context, name string, first float64) error {
@@ -22,17 +22,17 @@ func (s *suite) sustained(ctx context.Context, name string, first float64) error
 		return err
 	}
 	for up := holds; up; {
-		if up, err = s.holds(ctx, name, rate*ladderStep, s.size.probe); err != nil {
+		if up, err = s.holds(ctx, name, rate*s.size.step, s.size.probe); err != nil {
 			return err
 		}
 		if up {
-			rate *= ladderStep
+			rate *= s.size.step
 		}
 	}
 	if !holds {
-		rate /= ladderStep
+		rate /= s.size.step
 	}
-	for ; rate >= lowestRate; rate /= ladderStep {
+	for ; rate >= lowestRate; rate /= s.size.step {
 		if holds, err = s.holds(ctx, name, rate, s.size.sustained); err != nil {
 			return err
 		}
@@ -44,10 +44,8 @@ func (s *suite) sustained(ctx context.Context, name string, first float64) error
 	return fmt.Errorf("%s sustains not even %d events a second", name, lowestRate)
 }
 
-const (
-	ladderStep = 1.25
-	lowestRate = 20
-)
+// lowestRate is where the search gives up.
+const lowestRate = 20
 
 // holds reports whether a contender keeps up with a rate.
 func (s *suite) holds(ctx context.Context, name string, rate float64, duration time.Duration) (holds bool, err error) {

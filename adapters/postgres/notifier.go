@@ -37,17 +37,14 @@ func (n *Notifier) Notify() {
 // notifyEvery is the least time between two wake-ups.
 const notifyEvery = 2 * time.Millisecond
 
-// Run sends wake-ups until ctx ends. One that fails is dropped: the relay's slow
-// poll finds the rows.
+// Run sends wake-ups until ctx ends, and then the one that is asked for already.
+// One that fails is dropped: the relay's slow poll finds the rows.
 func (n *Notifier) Run(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-n.pending:
-		}
-		if err := n.send(ctx); err != nil && ctx.Err() == nil {
-			n.logger.WarnContext(ctx, "waking the relay failed; its poll will find the events", "error", err)
+			n.wake(ctx)
 		}
 		timer := time.NewTimer(notifyEvery)
 		select {
@@ -55,6 +52,23 @@ func (n *Notifier) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		timer.Stop()
+	}
+	select {
+	case <-n.pending:
+		n.wake(ctx)
+	default:
+	}
+	return nil
+}
+
+// wakeTimeout bounds one wake-up, which is also sent while stopping.
+const wakeTimeout = time.Second
+
+func (n *Notifier) wake(ctx context.Context) {
+	sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeTimeout)
+	defer cancel()
+	if err := n.send(sending); err != nil {
+		n.logger.WarnContext(ctx, "waking the relay failed; its poll will find the events", "error", err)
 	}
 }
 

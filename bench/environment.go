@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +37,16 @@ type environment struct {
 	// FlushMicroseconds is what pg_test_fsync says about one 8 kB write with fdatasync.
 	FlushMicroseconds float64           `json:"flushMicroseconds"`
 	Settings          map[string]string `json:"settings"`
+}
+
+// libraries lists what the peers are made of, with versions.
+func (e environment) libraries() string {
+	var all []string
+	for _, module := range slices.Sorted(maps.Keys(e.Peers)) {
+		_, short, _ := strings.Cut(strings.TrimPrefix(module, "github.com/"), "/")
+		all = append(all, short+" "+e.Peers[module])
+	}
+	return strings.Join(all, ", ")
 }
 
 // mustBeOn are the settings without which a figure would be worth nothing: a commit

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/rlapp/rlapp/schema"
@@ -75,8 +74,6 @@ func (n *Notifier) wake(ctx context.Context) {
 // send is one round trip and no flush: a wake-up that a crash loses wakes nobody
 // who is still there.
 func (n *Notifier) send(ctx context.Context) error {
-	batch := &pgx.Batch{}
-	batch.Queue("SELECT set_config('synchronous_commit', 'off', true)")
-	batch.Queue("SELECT pg_notify($1, '')", schema.OutboxChannel)
-	return n.pool.SendBatch(ctx, batch).Close()
+	_, err := n.pool.Exec(ctx, "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, '')", schema.OutboxChannel)
+	return err
 }

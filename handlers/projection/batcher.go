@@ -3,6 +3,7 @@ package projection
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -88,6 +89,9 @@ var errBroken = errors.New("the batch broke off")
 
 // lead applies one batch, in which the leader's own event is, and hands the lead on.
 func (b *batcher) lead(own *entry) (outcome error) {
+	// What arrived at the same moment is let in: else the second of two events of a
+	// queue is often alone in a batch before the first, and that is read from the store.
+	runtime.Gosched()
 	batch := b.take()
 	events := make([]schema.Recorded, len(batch))
 	for i, e := range batch {

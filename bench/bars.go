@@ -78,6 +78,7 @@ func bars() []bar {
 			v, share := f.mid("lag-200-p99", ours), f.mid("lag-200-p99", stockName)/f.mid("lag-200-p99", ours)
 			return fmt.Sprintf("%s ms, 1/%.0f of stock", number(v), share), v < 10 && share >= 100
 		}},
+		{"processor time for an event at 200/s, all of the machine", "lag-200-processor", "ms", "", nil},
 		{"lag at 1,000/s, p99", "lag-1000-p99", "ms", "< 25 ms, no growth", steadyBar("1000")},
 		{"lag at 2,000/s, p99", "lag-2000-p99", "ms", "< 25 ms, no growth", steadyBar("2000")},
 		{"lag of single events, p99", "idle-p99", "ms", "< 10 ms", below("idle-p99", 10)},

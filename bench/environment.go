@@ -35,8 +35,12 @@ type environment struct {
 	Commit     string            `json:"commit"`
 	Peers      map[string]string `json:"peers"`
 	// FlushMicroseconds is what pg_test_fsync says about one 8 kB write with fdatasync.
-	FlushMicroseconds float64           `json:"flushMicroseconds"`
-	Settings          map[string]string `json:"settings"`
+	FlushMicroseconds float64 `json:"flushMicroseconds"`
+	// WakeUpMicroseconds is the median of waking a thread on another processor and
+	// being woken by it; SlowWakeUpMicroseconds the slowest of a thousand.
+	WakeUpMicroseconds     float64           `json:"wakeUpMicroseconds"`
+	SlowWakeUpMicroseconds float64           `json:"slowWakeUpMicroseconds"`
+	Settings               map[string]string `json:"settings"`
 }
 
 // libraries lists what the peers are made of, with versions.
@@ -47,6 +51,14 @@ func (e environment) libraries() string {
 		all = append(all, short+" "+e.Peers[module])
 	}
 	return strings.Join(all, ", ")
+}
+
+// wakeUps says what it costs to hand work to another core and back.
+func (e environment) wakeUps() string {
+	if e.WakeUpMicroseconds == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", work handed to another core and back %.0f µs, and %.0f µs one time in a thousand", e.WakeUpMicroseconds, e.SlowWakeUpMicroseconds)
 }
 
 // mustBeOn are the settings without which a figure would be worth nothing: a commit
@@ -105,6 +117,10 @@ func (l *lab) environment(ctx context.Context) (environment, error) {
 		e.RabbitMQ = strings.TrimSpace(version)
 	}
 	e.FlushMicroseconds = l.flush(ctx)
+	if wakes := wakeUps(20_000); len(wakes) > 0 {
+		slices.Sort(wakes)
+		e.WakeUpMicroseconds, e.SlowWakeUpMicroseconds = percentile(wakes, 0.5), percentile(wakes, 0.999)
+	}
 	return e, checkSettings(e.Settings)
 }
 

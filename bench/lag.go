@@ -11,7 +11,7 @@ import (
 // process, through the contender's write path without HTTP.
 func (s *suite) steadyLag(ctx context.Context, name string, rate float64) error {
 	return s.with(ctx, name, func(_ *bench, p pipeline) error {
-		l, err := s.lagAt(ctx, p, p.direct, rate, s.size.lag)
+		l, worked, err := s.lagAt(ctx, p, p.direct, rate, s.size.lag)
 		if err != nil && !errors.Is(err, errLate) {
 			return err
 		}
@@ -20,6 +20,7 @@ func (s *suite) steadyLag(ctx context.Context, name string, rate float64) error 
 		s.add(key+"-p50", name, l.percentile(0.5))
 		s.add(key+"-p99", name, l.percentile(0.99))
 		s.add(key+"-growth", name, last-first)
+		s.add(key+"-processor", name, worked)
 		return nil
 	})
 }
@@ -31,38 +32,42 @@ const warmUp = 2 * time.Second
 // writing is one of a pipeline's ways to have events stored.
 type writing func(ctx context.Context, workers, queues int) (do send, end func() error, err error)
 
-func (s *suite) lagAt(ctx context.Context, p pipeline, by writing, rate float64, duration time.Duration) (l lag, err error) {
+// lagAt returns the lags at a rate, and what the processors worked for an event,
+// in milliseconds: all that runs on the machine, the load included.
+func (s *suite) lagAt(ctx context.Context, p pipeline, by writing, rate float64, duration time.Duration) (l lag, worked float64, err error) {
 	const queues = 1000
 	running, err := p.start(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer func() { err = errors.Join(err, running.stop()) }()
 	do, end, err := by(ctx, 64, queues)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
+	before := processorTime()
 	events, late, err := steady(ctx, 64, rate, warmUp+duration, do)
+	worked = (processorTime() - before).Seconds() * 1000 / float64(max(1, events))
 	if err = errors.Join(err, end()); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if late > time.Second {
 		s.logf("    the last of %d events at %.0f/s was sent %v late", events, rate, late.Round(time.Millisecond))
 	}
 	if err := settle(ctx, p, events); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err := p.verify(ctx, acknowledged{events, queues}); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if l, err = p.lags(ctx); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	l = l[min(len(l), int(rate*warmUp.Seconds())):]
 	if late > time.Second {
-		return l, errLate
+		return l, worked, errLate
 	}
-	return l, nil
+	return l, worked, nil
 }
 
 // errLate says that the events could not be written at a rate: the lag, which it
@@ -112,8 +117,18 @@ const idleWarmUp = 5
 const reportedAfter = 11 * time.Second
 
 // queriesPerSecond counts the transactions of the database while nothing happens,
-// but for the two that ask. A query of ours is a transaction of its own.
-func (b *bench) queriesPerSecond(ctx context.Context, quiet time.Duration) (float64, error) {
+// but for the two that ask. A query of ours is a transaction of its own. Autovacuum,
+// whose transactions count as well, rests meanwhile.
+func (b *bench) queriesPerSecond(ctx context.Context, quiet time.Duration) (perSecond float64, err error) {
+	if err := b.admin(ctx, "ALTER SYSTEM SET autovacuum = off"); err != nil {
+		return 0, err
+	}
+	defer func() {
+		err = errors.Join(err, b.admin(ctx, "ALTER SYSTEM RESET autovacuum"), b.admin(ctx, "SELECT pg_reload_conf()"))
+	}()
+	if err := b.admin(ctx, "SELECT pg_reload_conf()"); err != nil {
+		return 0, err
+	}
 	count := func() (n int64, err error) {
 		pause(ctx, reportedAfter)
 		err = b.pool.QueryRow(ctx, `

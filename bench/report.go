@@ -31,8 +31,8 @@ var contenders = []string{ours, stockName, stockTuned, "raw", "pgbench", "pgbenc
 func (r report) table() string {
 	var t strings.Builder
 	e := r.Environment
-	fmt.Fprintf(&t, "%s, commit %s, %d round(s). %s, %d cores, %d GiB, Linux %s; %s, PostgreSQL %s, RabbitMQ %s; %s. One flush of the log takes %.0f µs. fsync, synchronous_commit, full_page_writes and confirms are on.\n\n",
-		e.Date, e.Commit, r.Rounds, e.CPU, e.Cores, e.MemoryGiB, e.Kernel, e.Go, e.PostgreSQL, e.RabbitMQ, e.libraries(), e.FlushMicroseconds)
+	fmt.Fprintf(&t, "%s, commit %s, %d round(s). %s, %d cores, %d GiB, Linux %s; %s, PostgreSQL %s, RabbitMQ %s; %s. One flush of the log takes %.0f µs%s. fsync, synchronous_commit, full_page_writes and confirms are on.\n\n",
+		e.Date, e.Commit, r.Rounds, e.CPU, e.Cores, e.MemoryGiB, e.Kernel, e.Go, e.PostgreSQL, e.RabbitMQ, e.libraries(), e.FlushMicroseconds, e.wakeUps())
 	t.WriteString("| what | figures: median (lowest to highest) | bar | reached | |\n|---|---|---|---|---|\n")
 	for _, b := range bars() {
 		if !b.measured(r.Figures, r.size()) {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"math"
+	"slices"
 	"testing"
+	"time"
 )
 
 func TestPercentiles(t *testing.T) {
@@ -56,4 +58,16 @@ func boolean(b bool) float64 {
 		return 1
 	}
 	return 0
+}
+
+func TestProcessorTimeAndWakeUps(t *testing.T) {
+	before := processorTime()
+	for begin := time.Now(); time.Since(begin) < 200*time.Millisecond; { //nolint:revive // work
+	}
+	if worked := processorTime() - before; worked < 100*time.Millisecond {
+		t.Errorf("200 ms of work count as %v", worked)
+	}
+	if wakes := wakeUps(100); len(wakes) != 100 || slices.Min(wakes) <= 0 {
+		t.Errorf("got %v", wakes)
+	}
 }

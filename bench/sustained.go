@@ -50,7 +50,7 @@ const lowestRate = 20
 // holds reports whether a contender keeps up with a rate.
 func (s *suite) holds(ctx context.Context, name string, rate float64, duration time.Duration) (holds bool, err error) {
 	err = s.with(ctx, name, func(_ *bench, p pipeline) error {
-		l, err := s.lagAt(ctx, p, p.writer, rate, duration)
+		l, _, err := s.lagAt(ctx, p, p.writer, rate, duration)
 		if errors.Is(err, errLate) || errors.Is(err, errNotSettled) {
 			s.logf("    %s at %.0f/s for %v: %v", name, rate, duration, err)
 			return nil

@@ -62,7 +62,7 @@ func boolean(b bool) float64 {
 
 func TestProcessorTimeAndWakeUps(t *testing.T) {
 	before := processorTime()
-	for begin := time.Now(); time.Since(begin) < 200*time.Millisecond; { //nolint:revive // work
+	for begin := time.Now(); time.Since(begin) < 200*time.Millisecond; {
 	}
 	if worked := processorTime() - before; worked < 100*time.Millisecond {
 		t.Errorf("200 ms of work count as %v", worked)

@@ -144,6 +144,9 @@ func (s *Server) openPool(ctx context.Context, connString string) (err error) {
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
+	if err := postgres.CheckDurability(ctx, s.pool); err != nil {
+		return err
+	}
 	if s.role == RoleAll {
 		return postgres.Migrate(ctx, s.pool)
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
 
@@ -303,6 +304,25 @@ func TestATakenPortIsAClearError(t *testing.T) {
 	err := server.New(server.RoleAll, c, slog.New(slog.DiscardHandler), io.Discard).Run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), c.Api.Address) {
 		t.Errorf("got %v, want an error that names %s", err, c.Api.Address)
+	}
+}
+
+// No process acknowledges what the database would lose.
+func TestADatabaseThatLosesCommitsIsRefused(t *testing.T) {
+	c := load(t)
+	pool, err := pgxpool.New(t.Context(), c.EventStore.ConnectionString)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if _, err := pool.Exec(t.Context(), "ALTER DATABASE "+pgx.Identifier{pool.Config().ConnConfig.Database}.Sanitize()+" SET synchronous_commit = off"); err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range []server.Role{server.RoleAll, server.RoleAPI, server.RoleWorker, server.RoleProjections} {
+		err := server.New(role, c.ForServices(), slog.New(slog.DiscardHandler), io.Discard).Run(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "synchronous_commit = off") {
+			t.Errorf("%s: got %v", role, err)
+		}
 	}
 }
 

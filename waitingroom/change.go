@@ -12,6 +12,10 @@ type Change struct {
 	Events []Event
 	// Cause is stored with every event.
 	Cause Cause
+	// Request, if not nil, is remembered with the change and its answer.
+	Request *Request
+	// Refusal is the answer where the decision was one; there are no events then.
+	Refusal *Error
 	// Snapshot, if not nil, is the queue's state after the events, to be stored
 	// with them.
 	Snapshot *Snapshot
@@ -25,6 +29,9 @@ type Appended struct {
 	Version int64
 	// Position is the global position of the last one.
 	Position int64
+	// RepeatOf is the correlation id of the request that stored them, where that was
+	// an earlier one with the same idempotency key.
+	RepeatOf string
 }
 
 // RolledBackError says that the event store refused changes that were to be

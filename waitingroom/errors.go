@@ -20,6 +20,10 @@ const (
 	CodeQueueNotFound Code = "queue_not_found"
 	// CodeConflict means that other writers kept winning the race for the queue.
 	CodeConflict Code = "concurrency_conflict"
+	// CodeKeyReused means that an idempotency key came with another request before.
+	CodeKeyReused Code = "idempotency_key_reused"
+	// CodeInFlight means that the first request with an idempotency key is at work.
+	CodeInFlight Code = "request_in_flight"
 )
 
 // Error is a refusal by the domain. Nothing was changed when one is returned.

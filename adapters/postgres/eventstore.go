@@ -41,13 +41,14 @@ func NewEventStore(pool *pgxpool.Pool, config EventStoreConfig) *EventStore {
 	return &EventStore{pool: pool, config: config}
 }
 
-// Append writes the events of all changes, with their outbox and lag rows and
-// snapshots, in one transaction and one round trip, and answers in the order of
+// Append writes the events of all changes, with their outbox and lag rows, answers
+// and snapshots, in one transaction and one round trip, and answers in the order of
 // the changes. Changes of one queue follow each other's versions.
 //
 // It returns *waitingroom.Error with CodeConflict when a queue is no longer at
-// the version that its change expects, and *waitingroom.RolledBackError for any
-// other refusal by the database; nothing was written then. After any other error
+// the version that its change expects, *waitingroom.KeyTakenError when a request was
+// answered before, and *waitingroom.RolledBackError for any other refusal by the
+// database; nothing was written then. After any other error
 // it is not known whether everything or nothing was written.
 func (s *EventStore) Append(ctx context.Context, changes ...waitingroom.Change) ([]waitingroom.Appended, error) {
 	records, err := encode(changes)
@@ -58,8 +59,13 @@ func (s *EventStore) Append(ctx context.Context, changes ...waitingroom.Change) 
 	// one round trip.
 	batch := &pgx.Batch{}
 	positions := make([]int64, 0, len(records))
-	queueEvents(batch, records, &positions)
-	if err := queueOutbox(batch, s.config.Outbox, records); err != nil {
+	if len(records) > 0 {
+		queueEvents(batch, records, &positions)
+		if err := queueOutbox(batch, s.config.Outbox, records); err != nil {
+			return nil, &waitingroom.RolledBackError{Err: err}
+		}
+	}
+	if err := queueAnswers(batch, changes, records); err != nil {
 		return nil, &waitingroom.RolledBackError{Err: err}
 	}
 	if err := queueSnapshots(batch, changes); err != nil {
@@ -68,7 +74,9 @@ func (s *EventStore) Append(ctx context.Context, changes ...waitingroom.Change) 
 	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, refusal(fmt.Errorf("append %d events: %w", len(records), err))
 	}
-	s.config.AfterCommit()
+	if len(records) > 0 {
+		s.config.AfterCommit()
+	}
 	return appended(changes, positions), nil
 }
 
@@ -128,6 +136,8 @@ func refusal(err error) error {
 			Code:    waitingroom.CodeConflict,
 			Message: "the queue was changed by another request at the same time; send the request again",
 		}
+	case pgErr.Code == uniqueViolation && pgErr.ConstraintName == "idempotency_keys_pkey":
+		return &waitingroom.KeyTakenError{Err: err}
 	default:
 		return &waitingroom.RolledBackError{Err: err}
 	}

@@ -243,6 +243,7 @@ func (s *Server) startAPI(ctx context.Context, operations *httpapi.Operations, w
 	rebuilds := readmodel.NewRebuilder(s.views, s.logger)
 	err = errors.Join(
 		s.process.start(ctx, stage{name: "relay wake-up", run: notifier.Run}),
+		s.process.start(ctx, s.answersStage(store)),
 		s.process.start(ctx, closeStage("rebuilds", func() error { rebuilds.Close(); return nil })),
 		s.process.start(ctx, commands),
 	)

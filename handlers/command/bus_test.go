@@ -56,6 +56,10 @@ func (m *memory) Append(_ context.Context, changes ...waitingroom.Change) ([]wai
 	return answers, nil
 }
 
+func (*memory) Answers(context.Context, ...string) (map[string]waitingroom.Answer, error) {
+	return map[string]waitingroom.Answer{}, nil
+}
+
 var conflict = &waitingroom.Error{Code: waitingroom.CodeConflict, Message: "lost the race"}
 
 // newBus runs the command router over a store until the test ends.
@@ -92,7 +96,7 @@ func runBus(t testing.TB, handlers *command.Handlers, registry prometheus.Regist
 
 func johnDoe() command.Envelope[waitingroom.CheckIn] {
 	return command.Envelope[waitingroom.CheckIn]{
-		CorrelationID: "c-1", Actor: "reception", IdempotencyKey: "k-1",
+		CorrelationID: "c-1", Actor: "reception",
 		Command: waitingroom.CheckIn{
 			QueueID: "queue-1", PatientID: "patient-1", PatientName: "John Doe", Priority: "high", ConsultationType: "Cardiology",
 		},
@@ -101,7 +105,9 @@ func johnDoe() command.Envelope[waitingroom.CheckIn] {
 
 func TestACommandIsDecidedAndAnswered(t *testing.T) {
 	store, registry := &memory{}, prometheus.NewRegistry()
-	appended, err := newBus(t, store, registry).CheckIn(t.Context(), johnDoe())
+	e := johnDoe()
+	e.IdempotencyKey = "k-1"
+	appended, err := newBus(t, store, registry).CheckIn(t.Context(), e)
 	if err != nil {
 		t.Fatal(err)
 	}

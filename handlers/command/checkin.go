@@ -21,9 +21,12 @@ type EventStore interface {
 	Load(ctx context.Context, queues ...*waitingroom.Queue) error
 	// Append stores all changes in one transaction, and answers in their order. It
 	// returns *waitingroom.Error with CodeConflict when one of the queues has moved
-	// on, and *waitingroom.RolledBackError for another refusal after which nothing is
-	// stored; after any other error that is not known.
+	// on, *waitingroom.KeyTakenError when a request was answered before, and
+	// *waitingroom.RolledBackError for another refusal after which nothing is stored;
+	// after any other error that is not known.
 	Append(ctx context.Context, changes ...waitingroom.Change) ([]waitingroom.Appended, error)
+	// Answers returns the answers that are remembered for keys, by key.
+	Answers(ctx context.Context, keys ...string) (map[string]waitingroom.Answer, error)
 }
 
 // Config tunes the handlers. The zero value is ready for use.
@@ -73,14 +76,15 @@ func setDefault[T int | time.Duration](field *T, value T) {
 
 // Handlers are the use cases over an event store.
 type Handlers struct {
-	config Config
-	lanes  []*lane
+	config   Config
+	lanes    []*lane
+	inFlight *inFlight
 }
 
 // NewHandlers returns the use cases.
 func NewHandlers(store EventStore, config Config) *Handlers {
 	config.setDefaults()
-	h := &Handlers{config: config}
+	h := &Handlers{config: config, inFlight: newInFlight()}
 	for range config.Lanes {
 		h.lanes = append(h.lanes, &lane{store: store, config: config, cache: newCache(config.CacheSize / config.Lanes)})
 	}
@@ -110,10 +114,21 @@ func decide[C any](
 	msg *message.Message, h *Handlers, e Envelope[C], queueID string, at time.Time,
 	decision func(*waitingroom.Queue) ([]waitingroom.Event, error),
 ) (waitingroom.Appended, error) {
+	request, err := requestOf(e)
+	if err != nil {
+		return waitingroom.Appended{}, err
+	}
+	if request != nil {
+		if err := h.inFlight.begin(*request); err != nil {
+			return waitingroom.Appended{}, err
+		}
+		defer h.inFlight.end(*request)
+	}
 	return h.lane(queueID).do(&task{
 		ctx:     msg.Context(),
 		queueID: queueID,
 		decide:  decision,
+		request: request,
 		cause: waitingroom.Cause{
 			OccurredAt:     at,
 			CorrelationID:  e.CorrelationID,

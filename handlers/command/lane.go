@@ -32,6 +32,8 @@ type task struct {
 	queueID string
 	cause   waitingroom.Cause
 	decide  func(*waitingroom.Queue) ([]waitingroom.Event, error)
+	// request is what the answer is remembered for; nil where the client gave no key.
+	request *waitingroom.Request
 
 	// turn is sent true to lead, false once the task is settled.
 	turn     chan bool
@@ -107,13 +109,60 @@ func (l *lane) together(ctx context.Context, tasks []*task) {
 		return
 	}
 	err := l.commit(ctx, tasks)
-	if isRolledBack(err) {
-		for _, t := range tasks {
-			l.alone(ctx, t)
-		}
-		return
+	switch {
+	case isKeyTaken(err):
+		l.withoutAnswered(ctx, tasks)
+	case isRolledBack(err):
+		l.eachAlone(ctx, tasks)
+	default:
+		fail(tasks, err)
 	}
-	fail(tasks, err)
+}
+
+func (l *lane) eachAlone(ctx context.Context, tasks []*task) {
+	for _, t := range tasks {
+		l.alone(ctx, t)
+	}
+}
+
+// withoutAnswered settles the tasks whose requests were answered before, and
+// commits the others: clients that ask again, as after an outage, do not break up
+// the batches of all.
+func (l *lane) withoutAnswered(ctx context.Context, tasks []*task) {
+	rest, err := l.recall(ctx, tasks)
+	switch {
+	case err != nil:
+		fail(tasks, err)
+	case len(rest) == len(tasks):
+		l.eachAlone(ctx, tasks)
+	case len(rest) > 0:
+		l.together(ctx, rest)
+	}
+}
+
+// recall gives the tasks whose requests were answered before the same answer, and
+// returns the others.
+func (l *lane) recall(ctx context.Context, tasks []*task) (rest []*task, err error) {
+	var keys []string
+	for _, t := range tasks {
+		if t.request != nil {
+			keys = append(keys, t.request.Key)
+		}
+	}
+	answers, err := l.store.Answers(ctx, keys...)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tasks {
+		if t.request == nil {
+			rest = append(rest, t)
+		} else if a, known := answers[t.request.Key]; known {
+			t.appended, t.err = a.Outcome(*t.request)
+		} else {
+			rest = append(rest, t)
+		}
+	}
+	return rest, nil
 }
 
 // wanted leaves out the tasks whose senders have left.
@@ -143,6 +192,12 @@ func fail(tasks []*task, err error) {
 func (l *lane) alone(ctx context.Context, t *task) {
 	for range l.config.MaxAttempts {
 		err := l.commit(ctx, []*task{t})
+		if isKeyTaken(err) {
+			var rest []*task
+			if rest, err = l.recall(ctx, []*task{t}); err == nil && len(rest) > 0 {
+				continue // its answer has just been forgotten
+			}
+		}
 		if !isConflict(err) {
 			fail([]*task{t}, err)
 			return
@@ -237,23 +292,43 @@ func (l *lane) decide(ctx context.Context, tasks []*task, queues map[string]*sta
 		if t.err != nil {
 			continue
 		}
-		changes = append(changes, waitingroom.Change{QueueID: t.queueID, Expected: queue.Version(), Events: events, Cause: t.cause})
+		changes = append(changes, waitingroom.Change{QueueID: t.queueID, Expected: queue.Version(), Events: events, Cause: t.cause, Request: t.request})
 		changing = append(changing, t)
 		queue.Apply(events...)
 	}
+	l.addSnapshots(changes, queues)
+	changes = append(changes, refusals(tasks, changing, queues)...)
 	if len(changes) == 0 {
 		return nil
 	}
-	l.addSnapshots(changes, queues)
 	appended, err := l.store.Append(ctx, changes...)
 	if err != nil {
 		return err
 	}
-	for i, t := range changing {
+	for i, t := range changing { // the refusals come behind
 		t.appended = appended[i]
 		queues[t.queueID].certain = true
 	}
 	return nil
+}
+
+// refusals are the answers of the tasks that were refused, to be remembered where
+// the client gave a key: if the state is certain, or becomes so when the changes of
+// its queue are stored. Others are decided again.
+func refusals(tasks, changing []*task, queues map[string]*state) []waitingroom.Change {
+	changed := map[string]bool{}
+	for _, t := range changing {
+		changed[t.queueID] = true
+	}
+	var changes []waitingroom.Change
+	for _, t := range tasks {
+		var refusal *waitingroom.Error
+		certain := queues[t.queueID].certain || changed[t.queueID]
+		if t.request != nil && certain && errors.As(t.err, &refusal) {
+			changes = append(changes, waitingroom.Change{QueueID: t.queueID, Cause: t.cause, Request: t.request, Refusal: refusal})
+		}
+	}
+	return changes
 }
 
 // addSnapshots adds a snapshot to the last change of each queue that is due.
@@ -291,6 +366,11 @@ func (t *task) on(queue *waitingroom.Queue) (events []waitingroom.Event) {
 func isConflict(err error) bool {
 	var refusal *waitingroom.Error
 	return errors.As(err, &refusal) && refusal.Code == waitingroom.CodeConflict
+}
+
+func isKeyTaken(err error) bool {
+	var taken *waitingroom.KeyTakenError
+	return errors.As(err, &taken)
 }
 
 // isRolledBack reports whether the store is certain that nothing was written.

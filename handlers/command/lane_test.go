@@ -26,6 +26,8 @@ type gated struct {
 	batches []int
 	// order are the queues of the last append.
 	order []string
+	// answers are those that are remembered, by key.
+	answers map[string]waitingroom.Answer
 	// snapshots are the versions of those that were stored.
 	snapshots []int64
 	// refuse says why an append fails; nil lets it through.
@@ -61,10 +63,17 @@ func (g *gated) Append(ctx context.Context, changes ...waitingroom.Change) ([]wa
 		}
 	}
 	g.order = nil
+	for _, c := range changes {
+		if c.Request != nil {
+			if _, taken := g.answers[c.Request.Key]; taken {
+				return nil, &waitingroom.KeyTakenError{Err: errors.New(c.Request.Key)}
+			}
+		}
+	}
 	next := map[string]int{}
 	for _, c := range changes {
 		g.order = append(g.order, c.QueueID)
-		if c.Expected != int64(len(g.events[c.QueueID])+next[c.QueueID]) {
+		if c.Refusal == nil && c.Expected != int64(len(g.events[c.QueueID])+next[c.QueueID]) {
 			return nil, conflict
 		}
 		next[c.QueueID] += len(c.Events)
@@ -73,11 +82,26 @@ func (g *gated) Append(ctx context.Context, changes ...waitingroom.Change) ([]wa
 	for i, c := range changes {
 		g.events[c.QueueID] = append(g.events[c.QueueID], c.Events...)
 		answers[i] = waitingroom.Appended{EventCount: len(c.Events), Version: int64(len(g.events[c.QueueID]))}
+		if c.Request != nil {
+			g.answers[c.Request.Key] = waitingroom.Answer{Request: *c.Request, CorrelationID: c.Cause.CorrelationID, Appended: answers[i], Refusal: c.Refusal}
+		}
 		if c.Snapshot != nil {
 			g.snapshots = append(g.snapshots, c.Snapshot.Version)
 		}
 	}
 	return answers, nil
+}
+
+func (g *gated) Answers(_ context.Context, keys ...string) (map[string]waitingroom.Answer, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	found := map[string]waitingroom.Answer{}
+	for _, key := range keys {
+		if a, known := g.answers[key]; known {
+			found[key] = a
+		}
+	}
+	return found, nil
 }
 
 // elsewhere is what another process writes.
@@ -97,7 +121,7 @@ type laneBench struct {
 
 func newLane(t *testing.T, config command.Config) *laneBench {
 	t.Helper()
-	store := &gated{events: map[string][]waitingroom.Event{}}
+	store := &gated{events: map[string][]waitingroom.Event{}, answers: map[string]waitingroom.Answer{}}
 	config.Lanes = 1
 	handlers := command.NewHandlers(store, config)
 	return &laneBench{t: t, store: store, handlers: handlers, bus: runBus(t, handlers, prometheus.NewRegistry())}
@@ -106,10 +130,14 @@ func newLane(t *testing.T, config command.Config) *laneBench {
 // checkIn names one check-in.
 type checkIn struct{ queue, patient string }
 
-func (b *laneBench) checkIn(c checkIn) error {
+func (c checkIn) envelope() command.Envelope[waitingroom.CheckIn] {
 	e := johnDoe()
 	e.Command.QueueID, e.Command.PatientID = c.queue, c.patient
-	_, err := b.bus.CheckIn(b.t.Context(), e)
+	return e
+}
+
+func (b *laneBench) checkIn(c checkIn) error {
+	_, err := b.bus.CheckIn(b.t.Context(), c.envelope())
 	return err
 }
 
@@ -117,8 +145,18 @@ func (b *laneBench) checkIn(c checkIn) error {
 // wait for each other, and returns how each ended.
 func (b *laneBench) together(checkIns ...checkIn) []error {
 	b.t.Helper()
+	var envelopes []command.Envelope[waitingroom.CheckIn]
+	for _, c := range checkIns {
+		envelopes = append(envelopes, c.envelope())
+	}
+	_, errs := b.send(envelopes...)
+	return errs
+}
+
+func (b *laneBench) send(envelopes ...command.Envelope[waitingroom.CheckIn]) ([]waitingroom.Appended, []error) {
+	b.t.Helper()
 	b.store.gate = make(chan struct{}, 1000)
-	errs := make([]error, len(checkIns))
+	appended, errs := make([]waitingroom.Appended, len(envelopes)), make([]error, len(envelopes))
 	var group sync.WaitGroup
 	group.Go(func() {
 		if err := b.checkIn(checkIn{"in-the-way", fmt.Sprint(time.Now().UnixNano())}); err != nil {
@@ -126,14 +164,14 @@ func (b *laneBench) together(checkIns ...checkIn) []error {
 		}
 	})
 	b.await(func() bool { return b.handlers.Leading() })
-	for i, c := range checkIns {
-		group.Go(func() { errs[i] = b.checkIn(c) })
+	for i, e := range envelopes {
+		group.Go(func() { appended[i], errs[i] = b.bus.CheckIn(b.t.Context(), e) })
 		b.await(func() bool { return b.handlers.Waiting() == i+1 }) // in this order
 	}
 	close(b.store.gate)
 	group.Wait()
 	b.store.gate = nil
-	return errs
+	return appended, errs
 }
 
 // await polls for a state that nothing tells of.

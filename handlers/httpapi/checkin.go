@@ -12,6 +12,8 @@ import (
 )
 
 type checkInRequest struct {
+	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"Makes it safe to send the request again: for 24 h the same key is answered alike and nothing is done twice." example:"5f1b6c1e-0c3a-4b57-9d0e-8f3f6e0f7a11"`
+
 	Body struct {
 		QueueID          string `json:"queueId" minLength:"1" maxLength:"128" doc:"The queue; its first check-in creates it." example:"queue-1"`
 		PatientID        string `json:"patientId" minLength:"1" maxLength:"128" doc:"The patient." example:"patient-1"`
@@ -26,7 +28,8 @@ type checkInRequest struct {
 }
 
 type commandResponse struct {
-	Body commandResult
+	Repeated string `header:"Idempotency-Replayed" doc:"true where an earlier request with the same Idempotency-Key did it."`
+	Body     commandResult
 }
 
 // commandResult is the answer to every command.
@@ -58,9 +61,13 @@ func (a *api) checkIn(ctx context.Context, r *checkInRequest) (*commandResponse,
 	if !printable(b.Actor) {
 		return nil, fieldError(ctx, "body.actor", "must not contain control characters")
 	}
+	if !usableKey(r.IdempotencyKey) {
+		return nil, fieldError(ctx, "header."+idempotencyHeader, "must be printable ASCII without blanks")
+	}
 	appended, err := a.commands.CheckIn(ctx, command.Envelope[waitingroom.CheckIn]{
-		CorrelationID: correlationID(ctx),
-		Actor:         b.Actor,
+		CorrelationID:  correlationID(ctx),
+		Actor:          b.Actor,
+		IdempotencyKey: r.IdempotencyKey,
 		Command: waitingroom.CheckIn{
 			QueueID:          b.QueueID,
 			PatientID:        b.PatientID,
@@ -75,13 +82,5 @@ func (a *api) checkIn(ctx context.Context, r *checkInRequest) (*commandResponse,
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
-	return &commandResponse{Body: commandResult{
-		Success:       true,
-		Message:       "patient checked in",
-		CorrelationID: correlationID(ctx),
-		EventCount:    appended.EventCount,
-		PatientID:     b.PatientID,
-		QueueVersion:  appended.Version,
-		Position:      appended.Position,
-	}}, nil
+	return done(ctx, appended, commandResult{Message: "patient checked in", PatientID: b.PatientID}), nil
 }

@@ -21,6 +21,8 @@ type Problem struct {
 	Code          string         `json:"code" doc:"Stable name of the kind of problem." example:"invalid_fields"`
 	CorrelationID string         `json:"correlationId,omitempty" doc:"Identifies the request in the logs."`
 	Errors        []FieldProblem `json:"errors,omitempty" doc:"Each offending field."`
+
+	repeated bool // an earlier request was refused so
 }
 
 // FieldProblem says what is wrong with one field of a request.
@@ -39,12 +41,17 @@ func (p *Problem) GetStatus() int { return p.Status }
 // ContentType implements huma.ContentTypeFilter.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
 
-// GetHeaders implements huma.HeadersError: a client that may come back is told when.
+// GetHeaders implements huma.HeadersError: a client that may come back is told when,
+// and one that came again is told so.
 func (p *Problem) GetHeaders() http.Header {
-	if p.Status == http.StatusServiceUnavailable {
-		return http.Header{"Retry-After": {retryAfterSeconds}}
+	header := http.Header{}
+	if p.Status == http.StatusServiceUnavailable || p.Code == string(waitingroom.CodeInFlight) {
+		header.Set("Retry-After", retryAfterSeconds)
 	}
-	return nil
+	if p.repeated {
+		header.Set("Idempotency-Replayed", "true")
+	}
+	return header
 }
 
 // retryAfterSeconds is how long a client should leave a service alone that is away.
@@ -76,6 +83,8 @@ var refusalStatus = map[waitingroom.Code]int{
 	waitingroom.CodeAlreadyCheckedIn: http.StatusConflict,
 	waitingroom.CodeConflict:         http.StatusConflict,
 	waitingroom.CodeQueueNotFound:    http.StatusNotFound,
+	waitingroom.CodeInFlight:         http.StatusConflict,
+	waitingroom.CodeKeyReused:        http.StatusUnprocessableEntity,
 }
 
 // problemOf is where every error of the inner layers becomes an HTTP answer.
@@ -91,6 +100,10 @@ func problemOf(ctx context.Context, err error) *Problem {
 		return problem
 	case errors.As(err, &refusal):
 		p := newProblem(ctx, refusalStatus[refusal.Code], string(refusal.Code), refusal.Message)
+		var repeated *waitingroom.RepeatedError
+		if errors.As(err, &repeated) {
+			p.CorrelationID, p.repeated = repeated.CorrelationID, true
+		}
 		for _, f := range refusal.Fields {
 			p.Errors = append(p.Errors, FieldProblem{Field: f.Field, Location: "body." + f.Field, Message: f.Message})
 		}

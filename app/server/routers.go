@@ -16,6 +16,7 @@ import (
 	"github.com/rlapp/rlapp/handlers/command"
 	"github.com/rlapp/rlapp/handlers/plugin"
 	"github.com/rlapp/rlapp/handlers/projection"
+	"github.com/rlapp/rlapp/readmodel"
 	"github.com/rlapp/rlapp/schema"
 )
 
@@ -62,6 +63,7 @@ func (s *Server) commandStage(store *postgres.EventStore) (*command.Bus, stage, 
 	s.metrics.AddPrometheusRouterMetrics(router)
 	command.Register(router, bus, command.NewHandlers(store, command.Config{
 		MaxCapacity: s.config.WaitingRoom.MaxCapacity, Lanes: s.config.EventStore.Lanes, CacheSize: s.config.EventStore.CacheSize,
+		IsOutage: readmodel.Unavailable,
 	}))
 	publisher, err := s.metrics.DecoratePublisher(bus)
 	if err != nil {

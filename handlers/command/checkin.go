@@ -53,6 +53,15 @@ type Config struct {
 	// SnapshotEvery is the number of events from which a queue's next snapshot is
 	// due; it grows with the number of its patients. Default: 500.
 	SnapshotEvery int
+	// MaxWaiting bounds the commands that wait for their turn, over all lanes; what
+	// comes beyond gets *UnavailableError. Default: 10,000.
+	MaxWaiting int
+	// IsOutage says that an error of the store is about the store, not the command.
+	// Commands are then refused with *UnavailableError, and OutagePause later the
+	// next one tries again. Default: no error is.
+	IsOutage func(error) bool
+	// OutagePause is how long the store is left alone. Default: 500 ms.
+	OutagePause time.Duration
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 }
@@ -63,6 +72,11 @@ func (c *Config) setDefaults() {
 	setDefault(&c.CommitTimeout, 10*time.Second)
 	setDefault(&c.CacheSize, 400_000)
 	setDefault(&c.SnapshotEvery, 500)
+	setDefault(&c.MaxWaiting, 10_000)
+	setDefault(&c.OutagePause, 500*time.Millisecond)
+	if c.IsOutage == nil {
+		c.IsOutage = func(error) bool { return false }
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -85,8 +99,9 @@ type Handlers struct {
 func NewHandlers(store EventStore, config Config) *Handlers {
 	config.setDefaults()
 	h := &Handlers{config: config, inFlight: newInFlight()}
+	away := &breaker{config: config}
 	for range config.Lanes {
-		h.lanes = append(h.lanes, &lane{store: store, config: config, cache: newCache(config.CacheSize / config.Lanes)})
+		h.lanes = append(h.lanes, &lane{store: store, config: config, away: away, cache: newCache(config.CacheSize / config.Lanes)})
 	}
 	return h
 }

@@ -19,6 +19,7 @@ import (
 type lane struct {
 	store  EventStore
 	config Config
+	away   *breaker
 	cache  *cache // the leader's
 
 	mu      sync.Mutex
@@ -43,23 +44,30 @@ type task struct {
 
 // do returns when the task is settled.
 func (l *lane) do(t *task) (waitingroom.Appended, error) {
+	if err := l.away.refuse(); err != nil {
+		return waitingroom.Appended{}, err
+	}
 	t.turn = make(chan bool, 1)
-	if l.join(t) || <-t.turn {
+	leads, err := l.join(t)
+	if err != nil {
+		return waitingroom.Appended{}, err
+	}
+	if leads || <-t.turn {
 		l.lead(t)
 	}
 	return t.appended, t.err
 }
 
-// join reports whether the task has to lead.
-func (l *lane) join(t *task) bool {
+// join reports whether the task has to lead. It refuses where too many wait.
+func (l *lane) join(t *task) (leads bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.waiting = append(l.waiting, t)
-	if l.led {
-		return false
+	if len(l.waiting) >= max(1, l.config.MaxWaiting/l.config.Lanes) {
+		return false, &UnavailableError{Reason: "too many commands wait for the event store"}
 	}
-	l.led = true
-	return true
+	l.waiting = append(l.waiting, t)
+	leads, l.led = !l.led, true
+	return leads, nil
 }
 
 // lead settles what waits, the leader first, and hands the lead on.
@@ -94,11 +102,29 @@ func (l *lane) take() []*task {
 func (l *lane) settle(tasks []*task) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.config.CommitTimeout)
 	defer cancel()
-	tasks = wanted(tasks)
+	if tasks = wanted(tasks); len(tasks) == 0 {
+		return
+	}
+	if err := l.away.try(); err != nil {
+		fail(tasks, err)
+		return
+	}
 	// In the same order everywhere, so that two processes which write to the same
 	// queues wait for one another and not each for the other.
 	slices.SortStableFunc(tasks, func(a, b *task) int { return strings.Compare(a.queueID, b.queueID) })
 	l.together(ctx, tasks)
+	l.away.tried(outcome(tasks))
+}
+
+// outcome is the first failure that is no refusal.
+func outcome(tasks []*task) error {
+	for _, t := range tasks {
+		var refusal *waitingroom.Error
+		if t.err != nil && !errors.As(t.err, &refusal) {
+			return t.err
+		}
+	}
+	return nil
 }
 
 // together commits the tasks in one transaction, and where the store refuses

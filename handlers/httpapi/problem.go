@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/rlapp/rlapp/handlers/command"
 	"github.com/rlapp/rlapp/readmodel"
 	"github.com/rlapp/rlapp/waitingroom"
 )
@@ -90,10 +91,11 @@ var refusalStatus = map[waitingroom.Code]int{
 // problemOf is where every error of the inner layers becomes an HTTP answer.
 func problemOf(ctx context.Context, err error) *Problem {
 	var (
-		problem  *Problem
-		refusal  *waitingroom.Error
-		notFound *readmodel.NotFoundError
-		running  *readmodel.RebuildRunningError
+		problem     *Problem
+		refusal     *waitingroom.Error
+		notFound    *readmodel.NotFoundError
+		running     *readmodel.RebuildRunningError
+		unavailable *command.UnavailableError
 	)
 	switch {
 	case errors.As(err, &problem):
@@ -112,7 +114,7 @@ func problemOf(ctx context.Context, err error) *Problem {
 		return newProblem(ctx, http.StatusNotFound, codeNotFound, notFound.Error())
 	case errors.As(err, &running):
 		return newProblem(ctx, http.StatusConflict, codeRebuildRunning, running.Error())
-	case readmodel.Unavailable(err), errors.Is(err, context.Canceled):
+	case errors.As(err, &unavailable), readmodel.Unavailable(err), errors.Is(err, context.Canceled):
 		return newProblem(ctx, http.StatusServiceUnavailable, codeUnavailable,
 			"the database is away or overloaded; send the request again in a moment")
 	default:

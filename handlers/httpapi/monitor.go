@@ -54,6 +54,7 @@ func toMonitor(q readmodel.QueueMonitor) monitor {
 }
 
 type monitorsRequest struct {
+	Consistency
 	After string `query:"after" maxLength:"128" doc:"Return the queues behind this id; next of the answer before."`
 	Limit int    `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"Most queues to return."`
 }
@@ -76,6 +77,9 @@ func (a *api) monitorRoutes(h huma.API) {
 }
 
 func (a *api) monitors(ctx context.Context, r *monitorsRequest) (*monitorsResponse, error) {
+	if err := a.caughtUp(ctx, r.Consistency, readmodel.Monitor); err != nil {
+		return nil, err
+	}
 	queues, err := a.views.QueueMonitors(ctx, r.After, r.Limit)
 	if err != nil {
 		return nil, a.fail(ctx, err)
@@ -94,12 +98,16 @@ func (a *api) monitors(ctx context.Context, r *monitorsRequest) (*monitorsRespon
 
 // queueRequest names a queue in the path.
 type queueRequest struct {
+	Consistency
 	QueueID string `path:"queueId" minLength:"1" maxLength:"128" doc:"The queue." example:"queue-1"`
 }
 
 type monitorResponse struct{ Body monitor }
 
 func (a *api) monitor(ctx context.Context, r *queueRequest) (*monitorResponse, error) {
+	if err := a.caughtUp(ctx, r.Consistency, readmodel.Monitor); err != nil {
+		return nil, err
+	}
 	queue, err := a.views.QueueMonitor(ctx, r.QueueID)
 	if err != nil {
 		return nil, a.fail(ctx, err)

@@ -66,6 +66,7 @@ const (
 	codeNotFound        = "not_found"
 	codeMethod          = "method_not_allowed"
 	codeRebuildRunning  = "rebuild_running"
+	codeBehind          = "view_behind"
 	codeUnavailable     = "service_unavailable"
 	codeInternal        = "internal_error"
 	detailInvalidFields = "the request breaks the rules of its fields"
@@ -96,6 +97,7 @@ func problemOf(ctx context.Context, err error) *Problem {
 		notFound    *readmodel.NotFoundError
 		running     *readmodel.RebuildRunningError
 		unavailable *command.UnavailableError
+		behind      *readmodel.BehindError
 	)
 	switch {
 	case errors.As(err, &problem):
@@ -112,6 +114,8 @@ func problemOf(ctx context.Context, err error) *Problem {
 		return p
 	case errors.As(err, &notFound):
 		return newProblem(ctx, http.StatusNotFound, codeNotFound, notFound.Error())
+	case errors.As(err, &behind):
+		return newProblem(ctx, http.StatusServiceUnavailable, codeBehind, behind.Error())
 	case errors.As(err, &running):
 		return newProblem(ctx, http.StatusConflict, codeRebuildRunning, running.Error())
 	case errors.As(err, &unavailable), readmodel.Unavailable(err), errors.Is(err, context.Canceled):

@@ -50,6 +50,7 @@ type nextTurnResponse struct {
 }
 
 type historyRequest struct {
+	Consistency
 	QueueID string `path:"queueId" minLength:"1" maxLength:"128" doc:"The queue." example:"queue-1"`
 	Limit   int    `query:"limit" minimum:"1" maximum:"500" default:"20" doc:"Most visits to return."`
 }
@@ -83,6 +84,9 @@ func (a *api) queueRoutes(h huma.API) {
 }
 
 func (a *api) queueState(ctx context.Context, r *queueRequest) (*queueStateResponse, error) {
+	if err := a.caughtUp(ctx, r.Consistency, readmodel.QueueState, readmodel.Monitor); err != nil {
+		return nil, err
+	}
 	state, err := a.views.QueueStateOf(ctx, r.QueueID)
 	if err != nil {
 		return nil, a.fail(ctx, err)
@@ -109,6 +113,9 @@ func toPresentPatient(p readmodel.PresentPatient) presentPatient {
 }
 
 func (a *api) nextTurn(ctx context.Context, r *queueRequest) (*nextTurnResponse, error) {
+	if err := a.caughtUp(ctx, r.Consistency, readmodel.NextTurn); err != nil {
+		return nil, err
+	}
 	turn, err := a.views.NextTurnOf(ctx, r.QueueID)
 	if err != nil {
 		return nil, a.fail(ctx, err)
@@ -122,6 +129,9 @@ func (a *api) nextTurn(ctx context.Context, r *queueRequest) (*nextTurnResponse,
 }
 
 func (a *api) recentHistory(ctx context.Context, r *historyRequest) (*historyResponse, error) {
+	if err := a.caughtUp(ctx, r.Consistency, readmodel.History, readmodel.Monitor); err != nil {
+		return nil, err
+	}
 	if _, err := a.views.QueueMonitor(ctx, r.QueueID); err != nil {
 		return nil, a.fail(ctx, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -21,12 +22,13 @@ type commandLine struct {
 	Config string `help:"Configuration file (JSON, in the form of the guide's appsettings.json). The environment wins over it." type:"existingfile"`
 	InitDB bool   `help:"Set the database schema up and exit (same as migrate)." name:"init-db"`
 
-	All         struct{}      `cmd:"" default:"1" help:"Run everything in one process; needs no server unless configured (default)."`
-	API         struct{}      `cmd:"" name:"api" help:"Run the HTTP API."`
-	Worker      struct{}      `cmd:"" help:"Run the outbox worker, which relays events to RabbitMQ."`
-	Projections struct{}      `cmd:"" help:"Run the projection worker, which keeps the read models."`
-	Migrate     struct{}      `cmd:"" help:"Set the database schema up and exit."`
-	Health      healthCommand `cmd:"" help:"Ask a running process for its health; exits with 1 unless it is healthy."`
+	All         struct{}       `cmd:"" default:"1" help:"Run everything in one process; needs no server unless configured (default)."`
+	API         struct{}       `cmd:"" name:"api" help:"Run the HTTP API."`
+	Worker      struct{}       `cmd:"" help:"Run the outbox worker, which relays events to RabbitMQ."`
+	Projections struct{}       `cmd:"" help:"Run the projection worker, which keeps the read models."`
+	Migrate     struct{}       `cmd:"" help:"Set the database schema up and exit."`
+	Outbox      outboxCommands `cmd:"" help:"Look into the outbox of a running API, and put it right."`
+	Health      healthCommand  `cmd:"" help:"Ask a running process for its health; exits with 1 unless it is healthy."`
 }
 
 type healthCommand struct {
@@ -35,7 +37,8 @@ type healthCommand struct {
 
 func run(ctx context.Context, args, environ []string) error {
 	var line commandLine
-	parser, err := kong.New(&line, kong.Name("rlapp"), kong.Description("Event-driven backend of clinic waiting rooms."))
+	parser, err := kong.New(&line, kong.Name("rlapp"), kong.Description("Event-driven backend of clinic waiting rooms."),
+		kong.Vars{"user": user()})
 	if err != nil {
 		return fmt.Errorf("command line: %w", err)
 	}
@@ -46,6 +49,9 @@ func run(ctx context.Context, args, environ []string) error {
 	command := parsed.Command()
 	if parsed.Selected().Name == "health" {
 		return askHealth(ctx, line.Health.URL)
+	}
+	if strings.HasPrefix(command, "outbox ") {
+		return parsed.Run(operator{ctx: ctx, out: os.Stdout})
 	}
 	c, err := config.Load(environ, line.Config)
 	if err != nil {

@@ -23,9 +23,10 @@ type result struct {
 
 // failure is a row that was not delivered.
 type failure struct {
-	row      *row
-	reason   string
-	hopeless bool // no retry can help
+	row        *row
+	reason     string
+	hopeless   bool // no retry can help
+	unroutable bool // no queue takes it
 }
 
 var errNoReason = errors.New("nacked without a reason")
@@ -77,7 +78,9 @@ func (s *Subscriber) sort(ctx context.Context, rows []*row, tried *attempt, r *r
 		case ctx.Err() != nil:
 			r.ended = true // it may have failed because of the stop
 		default:
-			r.failed = append(r.failed, failure{row: one, reason: err.Error(), hopeless: tried.parked[one.EventID]})
+			r.failed = append(r.failed, failure{
+				row: one, reason: err.Error(), hopeless: tried.parked[one.EventID], unroutable: s.config.IsUnroutable(err),
+			})
 		}
 	}
 }

@@ -35,9 +35,10 @@ func (s *Subscriber) markFailed(ctx context.Context, f failure) (parked bool, er
 	batch.Queue(`
 			UPDATE waiting_room_outbox
 			SET retry_count = $2, last_failed_at = now(), last_error = $3,
-			    parked_at = CASE WHEN $4 THEN now() END,
+			    parked_at = CASE WHEN $4 THEN now() END, unroutable = $6,
 			    next_attempt_at = CASE WHEN NOT $4 THEN now() + make_interval(secs => $5) END
-			WHERE id = $1`, r.ID, failures, truncate(f.reason, maxErrorLength), parked, s.config.Schedule.After(failures).Seconds())
+			WHERE id = $1`, r.ID, failures, truncate(f.reason, maxErrorLength), parked, s.config.Schedule.After(failures).Seconds(),
+		parked && f.unroutable)
 	if parked {
 		batch.Queue(`UPDATE event_processing_lag SET status = 'FAILED', failed_in = $2 WHERE event_id = $1 AND status = 'CREATED'`,
 			r.EventID, HandlerName)

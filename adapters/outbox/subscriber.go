@@ -38,6 +38,9 @@ type Config struct {
 	// the row is tried again as soon as the transport is back and loses no
 	// attempt. Default: no error does.
 	IsOutage func(error) bool
+	// IsUnroutable says that no queue takes an event: its row is parked as
+	// UNROUTABLE. Default: no error does.
+	IsUnroutable func(error) bool
 	// OutageDelay is the first wait after an outage; it doubles up to ten times
 	// its value. Default: 500 ms.
 	OutageDelay time.Duration
@@ -69,6 +72,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.IsOutage == nil {
 		c.IsOutage = func(error) bool { return false }
+	}
+	if c.IsUnroutable == nil {
+		c.IsUnroutable = func(error) bool { return false }
 	}
 	if c.OutageDelay == 0 {
 		c.OutageDelay = 500 * time.Millisecond

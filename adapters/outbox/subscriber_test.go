@@ -358,6 +358,23 @@ func TestAHopelessEventIsParkedAtOnce(t *testing.T) {
 	wantEventually(t, pool, status{"hopeless", "PARKED", 1}, status{"bad", "FAILED", 1}, status{"good", "PUBLISHED", 0})
 }
 
+func TestAnEventThatNoQueueTakesIsUnroutable(t *testing.T) {
+	pool := newPool(t)
+	store(t, pool, "unroutable", "hopeless")
+	errNoRoute, errNever := errors.New("no queue takes it"), errors.New("never")
+	hopeless := func(err error) bool { return errors.Is(err, errNever) || errors.Is(err, errNoRoute) }
+	relay(t, newSubscriber(t, pool, outbox.Config{IsUnroutable: func(err error) bool { return errors.Is(err, errNoRoute) }}), hopeless,
+		func(e *message.Message) error {
+			return map[string]error{"hopeless": errNever, "unroutable": errNoRoute}[queueOf(e)]
+		})
+	wantEventually(t, pool, status{"unroutable", "UNROUTABLE", 1}, status{"hopeless", "PARKED", 1})
+	var why string
+	if err := pool.QueryRow(t.Context(), "SELECT last_error FROM waiting_room_outbox WHERE unroutable").Scan(&why); err != nil ||
+		!strings.Contains(why, "no queue takes it") {
+		t.Errorf("the row says %q, error %v", why, err)
+	}
+}
+
 // What the transport names is no sign that the others were delivered, where it also
 // says that it is away.
 func TestAnOutageAmongFailuresDeliversNothing(t *testing.T) {

@@ -170,6 +170,7 @@ func (s *Server) startRelay(ctx context.Context, t *transport) (wake func(), err
 		MaxAttempts:  c.MaxRetryAttempts,
 		Schedule:     outbox.NewSchedule(c.BaseRetryDelay()),
 		IsOutage:     t.outage,
+		IsUnroutable: t.unroutable,
 		Registerer:   s.registry,
 		Failures:     s.failures,
 	})

@@ -28,8 +28,10 @@ type transport struct {
 	outage func(error) bool
 	// hopeless says that no retry can help an event.
 	hopeless func(error) bool
-	checks   []httpapi.Check
-	close    func() error
+	// unroutable says that no queue takes an event.
+	unroutable func(error) bool
+	checks     []httpapi.Check
+	close      func() error
 }
 
 // newTransport returns RabbitMQ where it is configured, else the in-process
@@ -52,6 +54,7 @@ func inProcess(logger watermill.LoggerAdapter) *transport {
 		prepare:    func(context.Context) error { return nil },
 		outage:     func(err error) bool { return errors.Is(err, errTransportClosed) },
 		hopeless:   func(error) bool { return false },
+		unroutable: func(error) bool { return false }, // every handler gets everything
 		close:      channel.Close,
 	}
 }
@@ -83,11 +86,16 @@ func overRabbitMQ(c config.Config, queues []plugin.Queue, logger *slog.Logger) (
 			return errors.As(err, &unavailable)
 		},
 		hopeless: func(err error) bool {
-			var unroutable *rabbitmq.UnroutableError
 			var unfit *rabbitmq.MessageError
-			return errors.As(err, &unroutable) || errors.As(err, &unfit)
+			return isUnroutable(err) || errors.As(err, &unfit)
 		},
-		checks: []httpapi.Check{{Name: "rabbitmq", Probe: publisher.Ping}},
-		close:  publisher.Close,
+		unroutable: isUnroutable,
+		checks:     []httpapi.Check{{Name: "rabbitmq", Probe: publisher.Ping}},
+		close:      publisher.Close,
 	}, nil
+}
+
+func isUnroutable(err error) bool {
+	var unroutable *rabbitmq.UnroutableError
+	return errors.As(err, &unroutable)
 }

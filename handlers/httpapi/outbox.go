@@ -6,29 +6,97 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/rlapp/rlapp/readmodel"
 )
 
-type outboxRequest struct {
+type pendingRequest struct {
 	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Most events to return."`
 }
 
-type pendingEvent struct {
+type outboxRequest struct {
+	Status    string `query:"status" enum:"PENDING,FAILED,PARKED,UNROUTABLE,PUBLISHED,DISCARDED" doc:"Events in this state; all unless given."`
+	EventName string `query:"eventName" maxLength:"128" doc:"Events of this name; all unless given." example:"PatientCheckedIn"`
+	QueueID   string `query:"queueId" maxLength:"128" doc:"Events of this queue; all unless given." example:"queue-1"`
+	After     int64  `query:"after" minimum:"0" default:"0" doc:"Return the events behind this id; nextAfter of the answer before."`
+	Limit     int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Most events to return."`
+}
+
+type outboxEventRequest struct {
+	ID int64 `path:"id" minimum:"1" doc:"The event's id in the outbox."`
+}
+
+// Operator is who acts; it is recorded with what was done. It is exported because huma
+// leaves out embedded structs that are not.
+type Operator struct {
+	Actor  string `json:"actor" minLength:"1" maxLength:"128" doc:"Who does it; recorded." example:"ada"`
+	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Why; recorded." example:"the binding is back"`
+}
+
+func (o Operator) as() readmodel.Operator {
+	return readmodel.Operator{Actor: o.Actor, Reason: o.Reason}
+}
+
+type retryEventRequest struct {
+	ID   int64 `path:"id" minimum:"1" doc:"The event's id in the outbox."`
+	Body Operator
+}
+
+type discardEventRequest struct {
+	ID   int64 `path:"id" minimum:"1" doc:"The event's id in the outbox."`
+	Body struct {
+		Actor  string `json:"actor" minLength:"1" maxLength:"128" doc:"Who does it; recorded." example:"ada"`
+		Reason string `json:"reason" minLength:"3" maxLength:"1000" doc:"Why nobody needs the event; recorded." example:"sent twice by the old kiosk"`
+	}
+}
+
+type retryKindRequest struct {
+	Body struct {
+		Operator
+		Status    string `json:"status,omitempty" enum:"FAILED,PARKED,UNROUTABLE" doc:"Events in this state; all three unless given."`
+		EventName string `json:"eventName,omitempty" maxLength:"128" doc:"Events of this name; all unless given." example:"PatientCheckedIn"`
+		QueueID   string `json:"queueId,omitempty" maxLength:"128" doc:"Events of this queue; all unless given." example:"queue-1"`
+	}
+}
+
+type outboxEvent struct {
 	ID            int64      `json:"id"`
 	EventID       string     `json:"eventId"`
 	AggregateID   string     `json:"aggregateId"`
 	EventName     string     `json:"eventName"`
-	Status        string     `json:"status" enum:"PENDING,FAILED,PARKED" doc:"PARKED waits for a person."`
+	Status        string     `json:"status" enum:"PENDING,FAILED,PARKED,UNROUTABLE,PUBLISHED,DISCARDED" doc:"PARKED waits for a person; UNROUTABLE does too, since no queue takes the event."`
 	RetryCount    int        `json:"retryCount"`
 	LastError     *string    `json:"lastError"`
 	LastFailedAt  *time.Time `json:"lastFailedAt"`
 	NextAttemptAt *time.Time `json:"nextAttemptAt"`
+	ParkedAt      *time.Time `json:"parkedAt"`
+	PublishedAt   *time.Time `json:"publishedAt"`
+	DiscardedAt   *time.Time `json:"discardedAt"`
 	CreatedAt     time.Time  `json:"createdAt"`
+}
+
+type pendingResponse struct {
+	Body struct {
+		Count  int64         `json:"count" doc:"Events that wait to be published, in all."`
+		Events []outboxEvent `json:"events" nullable:"false" doc:"The oldest of them."`
+	}
 }
 
 type outboxResponse struct {
 	Body struct {
-		Count  int64          `json:"count" doc:"Events that wait to be published, in all."`
-		Events []pendingEvent `json:"events" nullable:"false" doc:"The oldest of them."`
+		Events    []outboxEvent `json:"events" nullable:"false" doc:"Oldest first."`
+		NextAfter int64         `json:"nextAfter,omitempty" doc:"Where the next page starts; absent on the last."`
+	}
+}
+
+type outboxEventResponse struct{ Body outboxEvent }
+
+type operatorResponse struct {
+	Body struct {
+		Success       bool   `json:"success"`
+		Message       string `json:"message" doc:"What was done."`
+		CorrelationID string `json:"correlationId"`
+		Changed       int64  `json:"changed" doc:"Number of events that were changed."`
 	}
 }
 
@@ -36,21 +104,93 @@ func (a *api) outboxRoutes(h huma.API) {
 	huma.Register(h, operation("outbox-pending", http.MethodGet, "/api/outbox/pending", "Operations",
 		"Events that wait to be published", "Empty while the worker keeps up.",
 		http.StatusUnprocessableEntity), a.pendingOutbox)
+	huma.Register(h, operation("outbox", http.MethodGet, "/api/outbox", "Operations",
+		"The events of the outbox", "Those that were published are there until OutboxDispatcher__RetentionHours.",
+		http.StatusUnprocessableEntity), a.outbox)
+	huma.Register(h, operation("outbox-event", http.MethodGet, "/api/outbox/{id}", "Operations",
+		"One event of the outbox", "With its last error.",
+		http.StatusNotFound, http.StatusUnprocessableEntity), a.outboxEvent)
+	huma.Register(h, operation("outbox-retry", http.MethodPost, "/api/outbox/retry", "Operations",
+		"Publish failed and parked events now", "All of a kind, at once. One that was parked gets all its attempts again.",
+		http.StatusBadRequest, http.StatusUnprocessableEntity), a.retryOutbox)
+	huma.Register(h, operation("outbox-retry-event", http.MethodPost, "/api/outbox/{id}/retry", "Operations",
+		"Publish one failed or parked event now", "One that was parked gets all its attempts again.",
+		http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity), a.retryOutboxEvent)
+	huma.Register(h, operation("outbox-discard-event", http.MethodPost, "/api/outbox/{id}/discard", "Operations",
+		"Give a parked event up", "It is never published, and its queue's later events go on. It stays in the event store, and the projections read it from there.",
+		http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity), a.discardOutboxEvent)
 }
 
-func (a *api) pendingOutbox(ctx context.Context, r *outboxRequest) (*outboxResponse, error) {
+func (a *api) pendingOutbox(ctx context.Context, r *pendingRequest) (*pendingResponse, error) {
 	events, total, err := a.views.PendingOutbox(ctx, r.Limit)
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
+	response := &pendingResponse{}
+	response.Body.Count, response.Body.Events = total, toOutboxEvents(events)
+	return response, nil
+}
+
+func (a *api) outbox(ctx context.Context, r *outboxRequest) (*outboxResponse, error) {
+	kind := readmodel.OutboxKind{Status: r.Status, EventName: r.EventName, QueueID: r.QueueID}
+	events, err := a.views.Outbox(ctx, kind, r.After, r.Limit)
+	if err != nil {
+		return nil, a.fail(ctx, err)
+	}
 	response := &outboxResponse{}
-	response.Body.Count = total
-	response.Body.Events = make([]pendingEvent, len(events))
-	for i, e := range events {
-		response.Body.Events[i] = pendingEvent{
-			ID: e.ID, EventID: e.EventID, AggregateID: e.QueueID, EventName: e.EventName, Status: e.Status, RetryCount: e.RetryCount,
-			LastError: e.LastError, LastFailedAt: e.LastFailedAt, NextAttemptAt: e.NextAttemptAt, CreatedAt: e.CreatedAt,
-		}
+	response.Body.Events = toOutboxEvents(events)
+	if len(events) == r.Limit {
+		response.Body.NextAfter = events[len(events)-1].ID
 	}
 	return response, nil
+}
+
+func (a *api) outboxEvent(ctx context.Context, r *outboxEventRequest) (*outboxEventResponse, error) {
+	event, err := a.views.OutboxEvent(ctx, r.ID)
+	if err != nil {
+		return nil, a.fail(ctx, err)
+	}
+	return &outboxEventResponse{Body: toOutboxEvent(event)}, nil
+}
+
+func (a *api) retryOutbox(ctx context.Context, r *retryKindRequest) (*operatorResponse, error) {
+	kind := readmodel.OutboxKind{Status: r.Body.Status, EventName: r.Body.EventName, QueueID: r.Body.QueueID}
+	changed, err := a.views.RetryOutbox(ctx, kind, r.Body.as())
+	return a.acted(ctx, "events are tried again", changed, err)
+}
+
+func (a *api) retryOutboxEvent(ctx context.Context, r *retryEventRequest) (*operatorResponse, error) {
+	return a.acted(ctx, "the event is tried again", 1, a.views.RetryOutboxEvent(ctx, r.ID, r.Body.as()))
+}
+
+func (a *api) discardOutboxEvent(ctx context.Context, r *discardEventRequest) (*operatorResponse, error) {
+	who := readmodel.Operator{Actor: r.Body.Actor, Reason: r.Body.Reason}
+	return a.acted(ctx, "the event is discarded", 1, a.views.DiscardOutboxEvent(ctx, r.ID, who))
+}
+
+// acted is the answer to an operator.
+func (a *api) acted(ctx context.Context, message string, changed int64, err error) (*operatorResponse, error) {
+	if err != nil {
+		return nil, a.fail(ctx, err)
+	}
+	response := &operatorResponse{}
+	response.Body.Success, response.Body.Message, response.Body.Changed = true, message, changed
+	response.Body.CorrelationID = correlationID(ctx)
+	return response, nil
+}
+
+func toOutboxEvents(events []readmodel.OutboxEvent) []outboxEvent {
+	all := make([]outboxEvent, len(events))
+	for i, e := range events {
+		all[i] = toOutboxEvent(e)
+	}
+	return all
+}
+
+func toOutboxEvent(e readmodel.OutboxEvent) outboxEvent {
+	return outboxEvent{
+		ID: e.ID, EventID: e.EventID, AggregateID: e.QueueID, EventName: e.EventName, Status: e.Status, RetryCount: e.RetryCount,
+		LastError: e.LastError, LastFailedAt: e.LastFailedAt, NextAttemptAt: e.NextAttemptAt, ParkedAt: e.ParkedAt,
+		PublishedAt: e.PublishedAt, DiscardedAt: e.DiscardedAt, CreatedAt: e.CreatedAt,
+	}
 }

@@ -66,6 +66,7 @@ const (
 	codeNotFound        = "not_found"
 	codeMethod          = "method_not_allowed"
 	codeRebuildRunning  = "rebuild_running"
+	codeWrongState      = "wrong_state"
 	codeBehind          = "view_behind"
 	codeUnavailable     = "service_unavailable"
 	codeInternal        = "internal_error"
@@ -97,6 +98,7 @@ func problemOf(ctx context.Context, err error) *Problem {
 		notFound    *readmodel.NotFoundError
 		running     *readmodel.RebuildRunningError
 		unavailable *command.UnavailableError
+		state       *readmodel.OutboxStateError
 		behind      *readmodel.BehindError
 	)
 	switch {
@@ -116,6 +118,8 @@ func problemOf(ctx context.Context, err error) *Problem {
 		return newProblem(ctx, http.StatusNotFound, codeNotFound, notFound.Error())
 	case errors.As(err, &behind):
 		return newProblem(ctx, http.StatusServiceUnavailable, codeBehind, behind.Error())
+	case errors.As(err, &state):
+		return newProblem(ctx, http.StatusConflict, codeWrongState, state.Error())
 	case errors.As(err, &running):
 		return newProblem(ctx, http.StatusConflict, codeRebuildRunning, running.Error())
 	case errors.As(err, &unavailable), readmodel.Unavailable(err), errors.Is(err, context.Canceled):

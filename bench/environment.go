@@ -43,6 +43,12 @@ type environment struct {
 	Settings               map[string]string `json:"settings"`
 }
 
+// identity is what must be the same for rounds to be put together.
+func (e environment) identity() string {
+	return fmt.Sprintf("commit %s on %s with %d cores, Linux %s, %s, PostgreSQL %s, RabbitMQ %s",
+		e.Commit, e.CPU, e.Cores, e.Kernel, e.Go, e.PostgreSQL, e.RabbitMQ)
+}
+
 // libraries lists what the peers are made of, with versions.
 func (e environment) libraries() string {
 	var all []string

@@ -21,6 +21,7 @@ type commandLine struct {
 	Measure struct {
 		Quick  bool     `help:"One small round of every row, in under three minutes."`
 		Rounds int      `help:"Rounds; 0 stands for 3, or 1 with --quick."`
+		Resume bool     `help:"Go on behind the rounds of bench/results that were measured at the same commit on the same machine."`
 		Only   []string `help:"Rows to measure: ${rows}."`
 	} `cmd:"" default:"withargs" help:"Measure, print the table, write JSON and plot to bench/results (default)."`
 	Render struct{} `cmd:"" help:"Write the table of the last full run into docs/performance.md."`
@@ -49,7 +50,8 @@ func main() {
 	case "render":
 		err = renderLast()
 	default:
-		err = measure(ctx, line.Measure.Quick, line.Measure.Rounds, line.Measure.Only)
+		m := line.Measure
+		err = measure(ctx, m.Quick, m.Rounds, m.Resume, m.Only)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -69,7 +71,7 @@ func renderLast() error {
 	return r.render(page)
 }
 
-func measure(ctx context.Context, small bool, rounds int, only []string) (err error) {
+func measure(ctx context.Context, small bool, rounds int, resume bool, only []string) (err error) {
 	for _, row := range only {
 		if !slices.Contains(rows(), row) {
 			return fmt.Errorf("there is no row %q; there are %s", row, strings.Join(rows(), ", "))
@@ -91,11 +93,26 @@ func measure(ctx context.Context, small bool, rounds int, only []string) (err er
 	if err != nil {
 		return err
 	}
-	runErr := s.run(ctx, only)
-	r := report{Environment: e, Quick: small, Rounds: s.size.rounds, Figures: s.figures}
-	fmt.Print(r.table())
-	if runErr != nil || len(only) > 0 {
-		return runErr // what is not whole replaces no result
+	r := report{Environment: e, Quick: small, Figures: s.figures}
+	if resume {
+		if err := r.goOn(results); err != nil {
+			return err
+		}
 	}
-	return r.write(results)
+	for r.Rounds < s.size.rounds {
+		s.logf("round %d of %d", r.Rounds+1, s.size.rounds)
+		s.figures = figures{}
+		if err := s.round(ctx, only); err != nil {
+			return err // what is not whole adds nothing to the result
+		}
+		r.add(s.figures)
+		if len(only) > 0 {
+			continue
+		}
+		if err := r.write(results); err != nil {
+			return err
+		}
+	}
+	fmt.Print(r.table())
+	return nil
 }

@@ -17,6 +17,40 @@ type report struct {
 	Figures     figures     `json:"figures"`
 }
 
+// add takes in one more round.
+func (r *report) add(round figures) {
+	for metric, contenders := range round {
+		for contender, values := range contenders {
+			for _, v := range values {
+				r.Figures.add(metric, contender, v)
+			}
+		}
+	}
+	r.Rounds++
+}
+
+// file is where the report lies in a folder, without its ending.
+func (r report) file(dir string) string {
+	if r.Quick {
+		return filepath.Join(dir, "quick")
+	}
+	return filepath.Join(dir, "latest")
+}
+
+// goOn takes the rounds over that a folder has, if they were measured on the same
+// commit and machine: others say nothing about these.
+func (r *report) goOn(dir string) error {
+	before, err := readReport(r.file(dir) + ".json")
+	if err != nil {
+		return fmt.Errorf("go on behind the last run: %w", err)
+	}
+	if was, is := before.Environment.identity(), r.Environment.identity(); was != is {
+		return fmt.Errorf("the last run was at %s, this is %s: measure all rounds again", was, is)
+	}
+	r.Environment.Date, r.Rounds, r.Figures = before.Environment.Date, before.Rounds, before.Figures
+	return nil
+}
+
 func (r report) size() size {
 	if r.Quick {
 		return quick
@@ -109,14 +143,10 @@ func (r report) write(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // everyone may read it
 		return err
 	}
-	name := "latest"
-	if r.Quick {
-		name = "quick"
-	}
-	if err := os.WriteFile(filepath.Join(dir, name+".json"), append(encoded, '\n'), 0o644); err != nil { //nolint:gosec // everyone may read it
+	if err := os.WriteFile(r.file(dir)+".json", append(encoded, '\n'), 0o644); err != nil { //nolint:gosec // everyone may read it
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, name+".svg"), []byte(r.plot()), 0o644) //nolint:gosec // everyone may read it
+	return os.WriteFile(r.file(dir)+".svg", []byte(r.plot()), 0o644) //nolint:gosec // everyone may read it
 }
 
 func readReport(path string) (report, error) {

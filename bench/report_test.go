@@ -117,3 +117,24 @@ func TestEveryRowOfTheTableIsMeasured(t *testing.T) {
 		t.Errorf("the rows are %s, error %v", encoded, err)
 	}
 }
+
+func TestARunGoesOnBehindItsRounds(t *testing.T) {
+	dir := t.TempDir()
+	first := report{Environment: environment{Commit: "abc", Date: "yesterday"}, Figures: figures{}}
+	first.add(figures{"drain": {ours: {9000}}})
+	if err := first.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	second := report{Environment: environment{Commit: "abc", Date: "today"}, Figures: figures{}}
+	if err := second.goOn(dir); err != nil {
+		t.Fatal(err)
+	}
+	second.add(figures{"drain": {ours: {9500}}})
+	if diff := cmp.Diff([]float64{9000, 9500}, second.Figures["drain"][ours]); diff != "" || second.Rounds != 2 {
+		t.Errorf("%d rounds; figures differ (-want +got):\n%s", second.Rounds, diff)
+	}
+	other := report{Environment: environment{Commit: "def"}, Figures: figures{}}
+	if err := other.goOn(dir); err == nil || other.Rounds != 0 {
+		t.Errorf("rounds of another commit were taken over: %v", err)
+	}
+}

@@ -86,8 +86,8 @@ type measurement struct {
 	run func(ctx context.Context) error
 }
 
-// round lists the measurements in turns: the contenders of a row follow one another.
-func (s *suite) round() []measurement {
+// measurements lists them in turns: the contenders of a row follow one another.
+func (s *suite) measurements() []measurement {
 	var all []measurement
 	add := func(row string, run func(ctx context.Context) error) { all = append(all, measurement{row, run}) }
 	for _, name := range []string{ours, stockName, stockTuned} {
@@ -125,7 +125,7 @@ func (s *suite) round() []measurement {
 // rows are what --only takes.
 func rows() []string {
 	var names []string
-	for _, m := range (&suite{size: quick}).round() {
+	for _, m := range (&suite{size: quick}).measurements() {
 		if !slices.Contains(names, m.row) {
 			names = append(names, m.row)
 		}
@@ -133,20 +133,18 @@ func rows() []string {
 	return names
 }
 
-// run measures all rounds; only, if not empty, names the rows.
-func (s *suite) run(ctx context.Context, only []string) error {
-	for round := range s.size.rounds {
-		for _, m := range s.round() {
-			if len(only) > 0 && !slices.Contains(only, m.row) {
-				continue
-			}
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			s.logf("round %d, %s", round+1, m.row)
-			if err := m.run(ctx); err != nil {
-				return fmt.Errorf("%s: %w", m.row, err)
-			}
+// round measures everything once; only, if not empty, names the rows.
+func (s *suite) round(ctx context.Context, only []string) error {
+	for _, m := range s.measurements() {
+		if len(only) > 0 && !slices.Contains(only, m.row) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		s.logf("%s", m.row)
+		if err := m.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", m.row, err)
 		}
 	}
 	return nil

@@ -26,8 +26,11 @@ func (s *suite) steadyLag(ctx context.Context, name string, rate float64) error 
 }
 
 // warmUp is how long a pipeline works before the lag counts: connections, plans and
-// caches are made by the first events.
-const warmUp = 2 * time.Second
+// caches are made by the first events, and the first of each queue is two, its
+// creation and the check-in.
+func warmUp(rate float64, queues int) time.Duration {
+	return max(2*time.Second, time.Duration(float64(queues)/rate*float64(time.Second)))
+}
 
 // writing is one of a pipeline's ways to have events stored.
 type writing func(ctx context.Context, workers, queues int) (do send, end func() error, err error)
@@ -46,7 +49,7 @@ func (s *suite) lagAt(ctx context.Context, p pipeline, by writing, rate float64,
 		return nil, 0, err
 	}
 	before := processorTime()
-	events, late, err := steady(ctx, 64, rate, warmUp+duration, do)
+	events, late, err := steady(ctx, 64, rate, warmUp(rate, queues)+duration, do)
 	worked = (processorTime() - before).Seconds() * 1000 / float64(max(1, events))
 	if err = errors.Join(err, end()); err != nil {
 		return nil, 0, err
@@ -63,7 +66,7 @@ func (s *suite) lagAt(ctx context.Context, p pipeline, by writing, rate float64,
 	if l, err = p.lags(ctx); err != nil {
 		return nil, 0, err
 	}
-	l = l[min(len(l), int(rate*warmUp.Seconds())):]
+	l = l[min(len(l), int(rate*warmUp(rate, queues).Seconds())):]
 	if late > time.Second {
 		return l, worked, errLate
 	}

@@ -103,9 +103,6 @@ func (r *rebuild) begin(ctx context.Context) error {
 	if err := r.tx.QueryRow(ctx, "SELECT coalesce(max(position), 0) FROM waiting_room_events").Scan(&r.done.Total); err != nil {
 		return err
 	}
-	if _, err := r.tx.Exec(ctx, eagerPlans); err != nil {
-		return err
-	}
 	r.aside, err = setAside(ctx, r.tx, r.projection)
 	return err
 }

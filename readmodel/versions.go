@@ -36,16 +36,8 @@ func (v versions) fresh(p Projection, events []schema.Recorded) []schema.Recorde
 	return slices.DeleteFunc(slices.Clone(events), old)
 }
 
-const (
-	// projectionLockClass keeps our advisory locks clear of other programs'.
-	projectionLockClass = 0x524c4152 // "RLAR"
-
-	// eagerPlans keep the plan of each statement to lookups by key. The plan of a
-	// statement that joins arrays is made once, when the tables may still be small:
-	// a hash over all rows would be kept when they have grown.
-	eagerPlans = `SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-		set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`
-)
+// projectionLockClass keeps our advisory locks clear of other programs'.
+const projectionLockClass = 0x524c4152 // "RLAR"
 
 // lockVersions begins a transaction and returns the versions of queues, whose rows
 // it locks in the order of their ids, so that transactions wait for each other and
@@ -60,7 +52,6 @@ func lockVersions(ctx context.Context, conn *pgxpool.Conn, queueIDs []string, pr
 	var rebuilding error
 	batch := &pgx.Batch{}
 	batch.Queue("BEGIN")
-	batch.Queue(eagerPlans)
 	batch.Queue("SELECT id, pg_try_advisory_xact_lock_shared($1, hashtext(id)) FROM unnest($2::text[]) AS p (id)", projectionLockClass, ids).
 		Query(func(rows pgx.Rows) (err error) {
 			rebuilding, err = firstLocked(rows)

@@ -108,30 +108,6 @@ func (s *Subscriber) settled(ctx context.Context, msg *message.Message) bool {
 	}
 }
 
-// markTimeout bounds the last write of a stopping relay.
-const markTimeout = 5 * time.Second
-
-// mark writes what became of a chunk, also while stopping: what was delivered
-// would come again.
-func (s *Subscriber) mark(ctx context.Context, r result) error {
-	marking, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTimeout)
-	defer cancel()
-	var errs []error
-	if len(r.delivered) > 0 {
-		if err := s.markPublished(marking, r); err != nil {
-			errs = append(errs, err)
-		} else {
-			s.late.add(r)
-			s.metrics.dispatched(r)
-			s.logDispatched(ctx, r)
-		}
-	}
-	for _, f := range r.failed {
-		errs = append(errs, s.recordFailure(marking, f))
-	}
-	return errors.Join(errs...)
-}
-
 func (s *Subscriber) logDispatched(ctx context.Context, r result) {
 	if !s.logger.Enabled(ctx, slog.LevelDebug) {
 		return

@@ -105,34 +105,39 @@ func (s *Subscriber) relay(ctx context.Context, lanes *lanes, out chan<- *messag
 }
 
 // drain hands over what is pending, until nothing is, the lanes are to be shared
-// anew, or the transport is away, which it reports. While one chunk is under way
-// the next is read and the last one marked: with a backlog the three take place at
-// a time, without one they follow each other.
+// anew, or the transport is away, which it reports. While a whole chunk is under way
+// the next is read and the last one marked: with a backlog the three take place at a
+// time. Without one they follow each other, but for the marks, which wait for more.
 func (s *Subscriber) drain(ctx context.Context, lanes *lanes, out chan<- *message.Message) (away bool, err error) {
 	held := lanes.hold()
 	defer lanes.release()
 	if len(held) == 0 {
 		return false, nil
 	}
-	var marking *background[struct{}]
-	defer func() { err = errors.Join(err, marking.err()) }()
+	m := &marks{subscriber: s, ctx: ctx}
+	defer func() { err = errors.Join(err, m.finish()) }()
 	rows, err := s.read(ctx, held)
-	var last []*row
-	for len(rows) > 0 && err == nil {
+	for more := true; more && err == nil; {
+		if len(rows) == 0 {
+			if more, err = m.linger(); more && err == nil && !lanes.wanted() {
+				rows, err = s.read(ctx, held, m.rows()...)
+				continue
+			}
+			return false, err
+		}
 		var reading *background[[]*row]
 		if len(rows) == s.config.BatchSize && !lanes.wanted() {
-			previous, current := last, rows
-			reading = inBackground(func() ([]*row, error) { return s.read(ctx, held, previous, current) })
+			inHand := append(m.rows(), rows)
+			reading = inBackground(func() ([]*row, error) { return s.read(ctx, held, inHand...) })
 		}
 		outcome := s.handOver(ctx, out, rows)
 		next, readErr := reading.wait()
-		err = errors.Join(marking.err(), readErr)
-		marking = inBackground(func() (struct{}, error) { return struct{}{}, s.mark(ctx, outcome) })
+		err = errors.Join(readErr, m.add(outcome))
 		if outcome.ended || outcome.away || len(outcome.failed) > 0 {
 			// What was read ahead may have later events of a queue that has to wait.
 			return outcome.away, err
 		}
-		last, rows = rows, next
+		rows = next
 	}
 	return false, err
 }

@@ -10,22 +10,6 @@ import (
 // maxErrorLength bounds what last_error keeps, in bytes.
 const maxErrorLength = 2000
 
-// markPublished writes the outcome of the delivered rows by explicit ids, since
-// rows that committed late may lie between them.
-func (s *Subscriber) markPublished(ctx context.Context, r result) error {
-	ids := make([]int64, len(r.delivered))
-	for i, one := range r.delivered {
-		ids[i] = one.ID
-	}
-	_, err := s.pool.Exec(ctx, `
-		UPDATE waiting_room_outbox SET published = true, published_at = $2, next_attempt_at = NULL
-		WHERE id = ANY($1)`, ids, r.publishedAt.UTC())
-	if err != nil {
-		return fmt.Errorf("mark %d outbox rows published: %w", len(ids), err)
-	}
-	return nil
-}
-
 // markFailed counts a failure and sets the next attempt by the schedule, or
 // parks the row: at once when nothing can help, else when the attempts are used up.
 func (s *Subscriber) markFailed(ctx context.Context, f failure) (parked bool, err error) {

@@ -54,6 +54,10 @@ func Open(ctx context.Context, connString string, config PoolConfig) (*pgxpool.P
 	// A bitmap has no order, so a read of the first rows would read and sort all; and
 	// it passes over dead rows without telling the index that they are.
 	c.ConnConfig.RuntimeParams["enable_bitmapscan"] = "off"
+	// A lookup by key for each of some ids, never a hash over all rows: the plan of a
+	// statement that joins arrays is made once, when the tables may still be small.
+	c.ConnConfig.RuntimeParams["enable_hashjoin"] = "off"
+	c.ConnConfig.RuntimeParams["enable_mergejoin"] = "off"
 	// One plan for each statement, made once: what the values are makes no difference
 	// to a lookup by key, and statements with arrays were planned anew four times in ten.
 	c.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"

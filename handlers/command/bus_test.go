@@ -123,8 +123,19 @@ func TestACommandIsDecidedAndAnswered(t *testing.T) {
 	if diff := cmp.Diff(want, cause); diff != "" {
 		t.Errorf("cause differs (-want +got):\n%s", diff)
 	}
-	if n, err := testutil.GatherAndCount(registry, "watermill_handler_execution_time_seconds"); err != nil || n != 1 {
-		t.Errorf("%d handlers measured, error %v", n, err)
+	// The handler is measured when it has returned, a moment after its reply.
+	tick, deadline := time.NewTicker(time.Millisecond), time.After(10*time.Second)
+	defer tick.Stop()
+	for {
+		n, err := testutil.GatherAndCount(registry, "watermill_handler_execution_time_seconds")
+		if err == nil && n == 1 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%d handlers measured, error %v", n, err)
+		}
 	}
 }
 

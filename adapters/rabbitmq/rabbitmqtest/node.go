@@ -157,13 +157,13 @@ func (n *Node) Ctl(ctx context.Context, args ...string) (string, error) {
 	return string(printed), nil
 }
 
-// Settle waits until the quorum queues that exist survive a Kill. RabbitMQ writes
+// Settle waits until the queues that exist survive a Kill. RabbitMQ writes
 // the name of a new one to disk only after half a second without changes (ra's
 // names.dets); a crash before that loses the queue and its confirmed messages,
 // and RabbitMQ 3.10 then waits for ever for a leader of it. It returns
 // ErrExternal for a broker that is not ours.
 func (n *Node) Settle(ctx context.Context) error {
-	_, err := n.Ctl(ctx, "eval", "[dets:sync(Table) || Table <- dets:all()].")
+	_, err := n.Ctl(ctx, "eval", "mnesia:sync_log(), [dets:sync(Table) || Table <- dets:all()].")
 	return err
 }
 

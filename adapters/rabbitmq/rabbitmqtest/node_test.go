@@ -40,6 +40,9 @@ func TestNodeKeepsItsDataThroughKillAndRestart(t *testing.T) {
 		return err
 	})
 
+	if err := node.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if err := node.Kill(); err != nil {
 		t.Fatal(err)
 	}

@@ -38,9 +38,9 @@ var full = size{
 }
 
 var quick = size{
-	rounds: 1, drain: 3000, relay: 10_000, lag: 3 * time.Second, idleEvents: 6, idleGap: 300 * time.Millisecond, idleQuiet: 3 * time.Second,
-	http: 2 * time.Second, growth: time.Second, pgbench: time.Second, pgbenchClients: []int{4, 16},
-	probe: 2 * time.Second, sustained: 3 * time.Second, step: 2,
+	rounds: 1, drain: 3000, relay: 10_000, lag: 2 * time.Second, idleEvents: 6, idleGap: 300 * time.Millisecond, idleQuiet: 3 * time.Second,
+	http: time.Second, growth: time.Second, pgbench: time.Second, pgbenchClients: []int{16},
+	probe: time.Second, sustained: 2 * time.Second, step: 2,
 	past: []int{10, 1000}, stores: []int{1000, 50_000}, backlogs: []int{10_000, 30_000}, rebuild: 100_000,
 	lagRates: []float64{1000, 2000},
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rlapp/rlapp/bench/process"
 	"github.com/rlapp/rlapp/bench/stock"
 )
 
@@ -27,7 +28,7 @@ type pipeline interface {
 	// direct stores events in this process, without HTTP, whoever the contender is.
 	direct(ctx context.Context, workers, queues int) (do send, end func() error, err error)
 	// start runs relay and read model, and returns the process.
-	start(ctx context.Context) (*process, error)
+	start(ctx context.Context) (*process.Process, error)
 	// projected is the number of events in the read model.
 	projected(ctx context.Context) (int, error)
 	// lags are those of all events, in the order in which they were committed.
@@ -63,7 +64,7 @@ func (l *lab) with(ctx context.Context, name string, do func(b *bench, p pipelin
 // where that runs.
 type rlapp struct {
 	*bench
-	all *process
+	all *process.Process
 }
 
 func (r *rlapp) writer(ctx context.Context, workers, queues int) (send, func() error, error) {
@@ -73,9 +74,9 @@ func (r *rlapp) writer(ctx context.Context, workers, queues int) (send, func() e
 		if err != nil {
 			return nil, nil, err
 		}
-		api, end = own, own.stop
+		api, end = own, own.Stop
 	}
-	c, err := connect(ctx, api.hello, workers, queues)
+	c, err := connect(ctx, api.Hello, workers, queues)
 	if err != nil {
 		return nil, nil, errors.Join(err, end())
 	}
@@ -90,7 +91,7 @@ func (r *rlapp) direct(ctx context.Context, _, queues int) (send, func() error, 
 	return w.send(queues), w.stop, nil
 }
 
-func (r *rlapp) start(ctx context.Context) (p *process, err error) {
+func (r *rlapp) start(ctx context.Context) (p *process.Process, err error) {
 	r.all, err = r.bench.start(ctx, "all")
 	return r.all, err
 }
@@ -136,7 +137,7 @@ func (p *peer) direct(ctx context.Context, workers, queues int) (send, func() er
 	return p.writer(ctx, workers, queues)
 }
 
-func (p *peer) start(ctx context.Context) (*process, error) { return p.startPeer(ctx, p.tuned) }
+func (p *peer) start(ctx context.Context) (*process.Process, error) { return p.startPeer(ctx, p.tuned) }
 
 func (p *peer) projected(ctx context.Context) (n int, err error) {
 	err = p.pool.QueryRow(ctx, "SELECT count(*) FROM stock_view").Scan(&n)

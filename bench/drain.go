@@ -38,12 +38,12 @@ func (s *suite) drained(ctx context.Context, p pipeline, events int) (rate float
 	if err == nil {
 		err = p.verify(ctx, acknowledged{events, queues})
 	}
-	if err = errors.Join(err, running.stop()); err != nil {
+	if err = errors.Join(err, running.Stop()); err != nil {
 		return 0, err
 	}
 	first, last, err := p.projectedBetween(ctx)
-	if running.ready.Before(first) {
-		first = running.ready
+	if running.Ready.Before(first) {
+		first = running.Ready
 	}
 	return float64(events) / last.Sub(first).Seconds(), err
 }

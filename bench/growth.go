@@ -75,7 +75,7 @@ func (s *suite) checkIns(ctx context.Context, b *bench, p pipeline, clients, que
 	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { memory = api.peakMiB(); err = errors.Join(err, api.stop()) }()
+	defer func() { memory = api.PeakMiB(); err = errors.Join(err, api.Stop()) }()
 	p.(*rlapp).all = api
 	do, end, err := p.writer(ctx, clients, queues)
 	if err != nil {
@@ -125,8 +125,8 @@ func (s *suite) backlog(ctx context.Context, events int) error {
 			return done, err
 		})
 		took := time.Since(begin)
-		s.add(fmt.Sprintf("backlog-%d-memory", events), ours, worker.peakMiB())
-		if err = errors.Join(err, worker.stop()); err != nil {
+		s.add(fmt.Sprintf("backlog-%d-memory", events), ours, worker.PeakMiB())
+		if err = errors.Join(err, worker.Stop()); err != nil {
 			return err
 		}
 		s.add(fmt.Sprintf("backlog-%d", events), ours, float64(events)/took.Seconds())

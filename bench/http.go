@@ -25,17 +25,17 @@ func (s *suite) http(ctx context.Context, key string, queues int) error {
 		p.(*rlapp).all = api
 		do, end, err := p.writer(ctx, httpClients, queues)
 		if err != nil {
-			return errors.Join(err, api.stop())
+			return errors.Join(err, api.Stop())
 		}
 		warm, _, _, err := closed(ctx, httpClients, 2*queues+2000, 0, do)
 		if err != nil {
-			return errors.Join(err, end(), api.stop())
+			return errors.Join(err, end(), api.Stop())
 		}
 		events, took, latencies, err := closed(ctx, httpClients, s.size.httpLimit(queues), s.size.http, func(ctx context.Context, worker, event int) error {
 			return do(ctx, worker, warm+event)
 		})
-		s.add(key+"-memory", ours, api.peakMiB())
-		if err = errors.Join(err, end(), api.stop()); err != nil {
+		s.add(key+"-memory", ours, api.PeakMiB())
+		if err = errors.Join(err, end(), api.Stop()); err != nil {
 			return err
 		}
 		if err := b.verifyStored(ctx, acknowledged{warm + events, queues}); err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/rlapp/rlapp/adapters/postgres"
 	"github.com/rlapp/rlapp/adapters/postgres/embedded"
 	"github.com/rlapp/rlapp/adapters/rabbitmq/rabbitmqtest"
+	"github.com/rlapp/rlapp/bench/process"
 	"github.com/rlapp/rlapp/bench/stock"
 	"github.com/rlapp/rlapp/schema"
 )
@@ -158,7 +159,7 @@ func (l *lab) emptyBroker() error {
 }
 
 // start runs RLAPP in a role.
-func (b *bench) start(ctx context.Context, role string) (*process, error) {
+func (b *bench) start(ctx context.Context, role string) (*process.Process, error) {
 	broker, err := url.Parse(b.broker.URL())
 	if err != nil {
 		return nil, err
@@ -178,7 +179,7 @@ func (b *bench) start(ctx context.Context, role string) (*process, error) {
 	if virtualHost != "" {
 		env = append(env, "RabbitMq__VirtualHost="+virtualHost)
 	}
-	return start(ctx, env, b.rlapp, role)
+	return process.Start(ctx, env, b.rlapp, role)
 }
 
 // peer is the configuration of a peer on this bench.
@@ -187,10 +188,10 @@ func (b *bench) peer(tuned bool) stock.Config {
 }
 
 // startPeer runs a peer's relay and handler.
-func (b *bench) startPeer(ctx context.Context, tuned bool) (*process, error) {
+func (b *bench) startPeer(ctx context.Context, tuned bool) (*process.Process, error) {
 	args := []string{"peer", "--postgres", b.url, "--amqp", b.broker.URL()}
 	if tuned {
 		args = append(args, "--tuned")
 	}
-	return start(ctx, nil, b.self, args...)
+	return process.Start(ctx, nil, b.self, args...)
 }

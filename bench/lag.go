@@ -43,7 +43,7 @@ func (s *suite) lagAt(ctx context.Context, p pipeline, by writing, rate float64,
 	if err != nil {
 		return nil, 0, err
 	}
-	defer func() { err = errors.Join(err, running.stop()) }()
+	defer func() { err = errors.Join(err, running.Stop()) }()
 	do, end, err := by(ctx, 64, queues)
 	if err != nil {
 		return nil, 0, err
@@ -85,7 +85,7 @@ func (s *suite) idle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, running.stop()) }()
+		defer func() { err = errors.Join(err, running.Stop()) }()
 		do, end, err := p.writer(ctx, 1, 10)
 		if err != nil {
 			return err

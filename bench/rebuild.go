@@ -19,8 +19,8 @@ func (s *suite) rebuild(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, all.stop()) }()
-		c, err := connect(ctx, all.hello, 1, 1)
+		defer func() { err = errors.Join(err, all.Stop()) }()
+		c, err := connect(ctx, all.Hello, 1, 1)
 		if err != nil {
 			return err
 		}
@@ -33,7 +33,7 @@ func (s *suite) rebuild(ctx context.Context) error {
 			slowest = max(slowest, took)
 		}
 		s.add("rebuild", ours, float64(events)/slowest.Seconds())
-		s.add("rebuild-memory", ours, all.peakMiB())
+		s.add("rebuild-memory", ours, all.PeakMiB())
 		if err = errors.Join(err, c.close()); err != nil {
 			return err
 		}

@@ -63,7 +63,7 @@ func (b *bench) relayed(ctx context.Context, events int) (float64, error) {
 		err = b.pool.QueryRow(ctx, "SELECT NOT EXISTS (SELECT FROM waiting_room_outbox WHERE NOT published)").Scan(&done)
 		return done, err
 	})
-	if err = errors.Join(err, worker.stop()); err != nil {
+	if err = errors.Join(err, worker.Stop()); err != nil {
 		return 0, err
 	}
 	var first, last time.Time
@@ -71,8 +71,8 @@ func (b *bench) relayed(ctx context.Context, events int) (float64, error) {
 		SELECT min(published_at), max(pg_xact_commit_timestamp(xmin)) FROM waiting_room_outbox`).Scan(&first, &last); err != nil {
 		return 0, err
 	}
-	if worker.ready.Before(first) {
-		first = worker.ready
+	if worker.Ready.Before(first) {
+		first = worker.Ready
 	}
 	return float64(events) / last.Sub(first).Seconds(), b.inQueue(projections, events)
 }

@@ -28,6 +28,7 @@ type commandLine struct {
 	Projections struct{}       `cmd:"" help:"Run the projection worker, which keeps the read models."`
 	Migrate     struct{}       `cmd:"" help:"Set the database schema up and exit."`
 	Outbox      outboxCommands `cmd:"" help:"Look into the outbox of a running API, and put it right."`
+	Poison      poisonCommands `cmd:"" help:"Look into what handlers gave up, and have it replayed."`
 	Health      healthCommand  `cmd:"" help:"Ask a running process for its health; exits with 1 unless it is healthy."`
 }
 
@@ -50,7 +51,7 @@ func run(ctx context.Context, args, environ []string) error {
 	if parsed.Selected().Name == "health" {
 		return askHealth(ctx, line.Health.URL)
 	}
-	if strings.HasPrefix(command, "outbox ") {
+	if strings.HasPrefix(command, "outbox ") || strings.HasPrefix(command, "poison ") {
 		return parsed.Run(operator{ctx: ctx, out: os.Stdout})
 	}
 	c, err := config.Load(environ, line.Config)

@@ -102,6 +102,29 @@ func (o operator) table(header []string, rows [][]string) error {
 	return w.Flush()
 }
 
+// show prints an answer as it is.
+func (o operator) show(base, path string) error {
+	var answer json.RawMessage
+	if err := o.ask(base, http.MethodGet, path, nil, &answer); err != nil {
+		return err
+	}
+	indented, err := json.MarshalIndent(answer, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(o.out, string(indented))
+	return err
+}
+
+// more tells how to get the next page.
+func (o operator) more(after int64) error {
+	if after == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintf(o.out, "more: --after %d\n", after)
+	return err
+}
+
 // query encodes the parameters that are set.
 func query(pairs ...string) string {
 	values := url.Values{}

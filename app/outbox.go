@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -62,11 +61,7 @@ func (c outboxList) Run(o operator) error {
 	if err := o.table([]string{"ID", "STATUS", "EVENT", "QUEUE", "RETRIES", "CREATED", "NEXT ATTEMPT", "LAST ERROR"}, rows); err != nil {
 		return err
 	}
-	if page.NextAfter > 0 {
-		_, err := fmt.Fprintf(o.out, "more: --after %d\n", page.NextAfter)
-		return err
-	}
-	return nil
+	return o.more(page.NextAfter)
 }
 
 type outboxShow struct {
@@ -75,18 +70,7 @@ type outboxShow struct {
 }
 
 // Run shows one event.
-func (c outboxShow) Run(o operator) error {
-	var event json.RawMessage
-	if err := o.ask(c.API, http.MethodGet, fmt.Sprintf("/api/outbox/%d", c.ID), nil, &event); err != nil {
-		return err
-	}
-	indented, err := json.MarshalIndent(event, "", "  ")
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(o.out, string(indented))
-	return err
-}
+func (c outboxShow) Run(o operator) error { return o.show(c.API, fmt.Sprintf("/api/outbox/%d", c.ID)) }
 
 type outboxRetry struct {
 	operatorFlags

@@ -91,7 +91,7 @@ func (s *Store) Checkpoints(ctx context.Context) ([]Checkpoint, error) {
 		) AS behind
 		CROSS JOIN LATERAL (
 			SELECT count(*) AS count, min(m.created_at) AS oldest FROM poison_messages m
-			WHERE m.handler = p.handler AND m.created_at > coalesce(c.rebuilt_at, '-infinity')
+			WHERE m.handler = p.handler AND m.status IN ('WAITING', 'REPLAYING') AND m.created_at > coalesce(c.rebuilt_at, '-infinity')
 		) AS given_up
 		ORDER BY p.ordinal`, ids, handlers)
 	if err != nil {

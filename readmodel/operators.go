@@ -42,6 +42,21 @@ func (s *Store) OperatorActions(ctx context.Context, before int64, limit int) ([
 	return actions, nil
 }
 
+// StateError says that something is in a state in which an operator cannot change it
+// so.
+type StateError struct {
+	// What it is, such as "outbox event".
+	What   string
+	ID     int64
+	Status string
+	// Wants are the statuses in which it could.
+	Wants string
+}
+
+func (e *StateError) Error() string {
+	return fmt.Sprintf("%s %d is %s; only %s ones can be changed so", e.What, e.ID, e.Status, e.Wants)
+}
+
 // errNothing tells act that its statement changed nothing: nothing is recorded.
 var errNothing = errors.New("nothing to do")
 

@@ -119,19 +119,6 @@ func (s *Store) OutboxEvent(ctx context.Context, id int64) (OutboxEvent, error) 
 	return one(rows, pgx.RowToStructByPos[OutboxEvent], "outbox event", strconv.FormatInt(id, 10))
 }
 
-// OutboxStateError says that an event is in a state in which it cannot be retried or
-// discarded.
-type OutboxStateError struct {
-	ID     int64
-	Status string
-	// Wants are the statuses in which it could.
-	Wants string
-}
-
-func (e *OutboxStateError) Error() string {
-	return fmt.Sprintf("outbox event %d is %s; only %s ones can be changed so", e.ID, e.Status, e.Wants)
-}
-
 // retry makes an event due at once. One that was parked gets all its attempts again.
 const retry = `
 	UPDATE waiting_room_outbox
@@ -155,7 +142,7 @@ func (s *Store) RetryOutbox(ctx context.Context, kind OutboxKind, who Operator) 
 }
 
 // RetryOutboxEvent makes one failed or parked event due at once. It returns
-// *NotFoundError, or *OutboxStateError for one that waits for nothing.
+// *NotFoundError, or *StateError for one that waits for nothing.
 func (s *Store) RetryOutboxEvent(ctx context.Context, id int64, who Operator) error {
 	_, err := s.act(ctx, who, "outbox.retry", strconv.FormatInt(id, 10), retry+` AND id = $1`, id)
 	if errors.Is(err, errNothing) {
@@ -169,7 +156,7 @@ func (s *Store) RetryOutboxEvent(ctx context.Context, id int64, who Operator) er
 
 // DiscardOutboxEvent gives a parked event up: it is never published, and its queue's
 // later events go on. The event stays in the store, and projections read it from
-// there. It returns *NotFoundError, or *OutboxStateError for one that is not parked:
+// there. It returns *NotFoundError, or *StateError for one that is not parked:
 // the relay may have it in hand.
 func (s *Store) DiscardOutboxEvent(ctx context.Context, id int64, who Operator) error {
 	_, err := s.act(ctx, who, "outbox.discard", strconv.FormatInt(id, 10), `
@@ -189,7 +176,7 @@ func (s *Store) wrongState(ctx context.Context, id int64, wants string) error {
 	if err != nil {
 		return err
 	}
-	return &OutboxStateError{ID: id, Status: event.Status, Wants: wants}
+	return &StateError{What: "outbox event", ID: id, Status: event.Status, Wants: wants}
 }
 
 func (s *Store) wakeRelay(ctx context.Context) error {

@@ -20,6 +20,17 @@ const (
 	HeaderPublishedAt   = "published_at"
 )
 
+// HeaderReplayFor names the handler that a message is replayed to, where the transport
+// has no queue for it alone; the others leave it.
+const HeaderReplayFor = "replay_for"
+
+// The headers of a message that a handler gave up, beside Watermill's own. They never
+// travel.
+const (
+	HeaderPoisonTries = "tries_poisoned"
+	HeaderPoisonStack = "stack_poisoned"
+)
+
 // Headers returns the headers of the message that carries an event. The relay
 // adds HeaderPublishedAt when it hands the message to the transport.
 func Headers(name string, m Metadata) map[string]string {

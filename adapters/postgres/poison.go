@@ -2,14 +2,20 @@ package postgres
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/rlapp/rlapp/schema"
@@ -49,19 +55,24 @@ func (p *PoisonStore) store(ctx context.Context, m *message.Message) error {
 	for name, value := range m.Metadata {
 		headers[storable(name)] = storable(value)
 	}
-	metadata, err := json.Marshal(headers)
+	metadata, err := json.Marshal(travelling(headers))
 	if err != nil {
 		return err
 	}
 	payload := append([]byte{}, m.Payload...) // not nil, which would be NULL
-	handler := headers.Get(middleware.PoisonedHandlerKey)
+	handler, event := headers.Get(middleware.PoisonedHandlerKey), headers.Get(schema.HeaderEventName)
+	// The text of a panic ends with its stack, which has a column of its own.
+	reason, _, _ := strings.Cut(headers.Get(middleware.ReasonForPoisonedKey), ", stacktrace:")
+	tries, _ := strconv.Atoi(headers.Get(schema.HeaderPoisonTries))
 	_, err = p.pool.Exec(ctx, `
-		INSERT INTO poison_messages (message_id, handler, topic, event_name, aggregate_id, reason, payload, metadata)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-		ON CONFLICT (message_id, handler) DO UPDATE SET reason = EXCLUDED.reason, created_at = now()`,
-		storable(m.UUID), handler, headers.Get(middleware.PoisonedTopicKey),
-		headers.Get(schema.HeaderEventName), headers.Get(schema.HeaderAggregateID),
-		headers.Get(middleware.ReasonForPoisonedKey), payload, metadata)
+		INSERT INTO poison_messages AS p (message_id, handler, topic, event_name, aggregate_id, reason, payload, metadata,
+			attempts, stack, failure_group)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+		ON CONFLICT (message_id, handler) DO UPDATE
+		SET reason = EXCLUDED.reason, stack = EXCLUDED.stack, failure_group = EXCLUDED.failure_group,
+		    attempts = p.attempts + EXCLUDED.attempts, created_at = now(), settled_at = NULL, status = 'WAITING'`,
+		storable(m.UUID), handler, headers.Get(middleware.PoisonedTopicKey), event, headers.Get(schema.HeaderAggregateID),
+		reason, payload, metadata, max(1, tries), headers.Get(schema.HeaderPoisonStack), failureGroup(handler, event, reason))
 	if err != nil {
 		return err
 	}
@@ -74,9 +85,111 @@ func (p *PoisonStore) store(ctx context.Context, m *message.Message) error {
 	return err
 }
 
+// travelling are the headers without what was noted about the failure.
+func travelling(headers message.Metadata) message.Metadata {
+	rest := maps.Clone(headers)
+	for _, noted := range []string{
+		middleware.ReasonForPoisonedKey, middleware.PoisonedTopicKey, middleware.PoisonedHandlerKey, middleware.PoisonedSubscriberKey,
+		schema.HeaderPoisonTries, schema.HeaderPoisonStack,
+	} {
+		delete(rest, noted)
+	}
+	return rest
+}
+
+// varying is what differs between two failures of the same kind: ids, what stands in
+// quotes, numbers.
+var varying = regexp.MustCompile(`[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|"[^"]*"|'[^']*'|\d+`)
+
+// failureGroup names failures of the same kind.
+func failureGroup(handler, event, reason string) string {
+	sum := sha256.Sum256([]byte(handler + "\x00" + event + "\x00" + varying.ReplaceAllString(reason, "…")))
+	return hex.EncodeToString(sum[:8])
+}
+
 // storable drops what PostgreSQL's text cannot hold.
 func storable(s string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
+}
+
+// replayLock is held by the session that replays: of several processes one does.
+const replayLock = 0x524c4153 // "RLAS"
+
+// Replay hands messages that operators ordered to be replayed to send, oldest first
+// and at most limit, and returns how many it took; none where another process is
+// replaying. send may wait for the handler: a message that fails again meanwhile waits
+// for a person again. Where send fails the message is kept for the next time; after a
+// crash one may be sent twice.
+func (p *PoisonStore) Replay(ctx context.Context, limit int, send func(handler string, msg *message.Message) error) (sent int, err error) {
+	conn, err := p.pool.Acquire(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("replay poisoned messages: %w", err)
+	}
+	defer conn.Release()
+	var free bool
+	if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", replayLock).Scan(&free); err != nil || !free {
+		return 0, err
+	}
+	defer unlockReplay(ctx, conn)
+	ordered, err := orderedReplays(ctx, conn, limit)
+	if err != nil {
+		return 0, fmt.Errorf("replay poisoned messages: %w", err)
+	}
+	for _, one := range ordered {
+		if err := send(one.Handler, one.message(ctx)); err != nil {
+			return sent, fmt.Errorf("replay poisoned message %d: %w", one.ID, err)
+		}
+		if err := replayed(ctx, conn, one); err != nil {
+			return sent, fmt.Errorf("note that poisoned message %d was replayed: %w", one.ID, err)
+		}
+		sent++
+	}
+	return sent, nil
+}
+
+// unlockReplay lets others replay; a session that cannot say so is not used again.
+func unlockReplay(ctx context.Context, conn *pgxpool.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), poisonTimeout)
+	defer cancel()
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_unlock($1)", replayLock); err != nil {
+		_ = conn.Conn().Close(ctx)
+	}
+}
+
+func orderedReplays(ctx context.Context, conn *pgxpool.Conn, limit int) ([]poisoned, error) {
+	rows, err := conn.Query(ctx, `
+		SELECT id, attempts, handler, message_id, payload, metadata FROM poison_messages
+		WHERE status = 'REPLAYING' ORDER BY id LIMIT $1`, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[poisoned])
+}
+
+// replayed notes it unless the message has failed again since.
+func replayed(ctx context.Context, conn *pgxpool.Conn, one poisoned) error {
+	_, err := conn.Exec(ctx, `
+		UPDATE poison_messages SET status = 'REPLAYED', settled_at = now()
+		WHERE id = $1 AND status = 'REPLAYING' AND attempts = $2`, one.ID, one.Attempts)
+	return err
+}
+
+// poisoned is a message that a handler gave up.
+type poisoned struct {
+	ID        int64
+	Attempts  int
+	Handler   string
+	MessageID string
+	Payload   []byte
+	Metadata  map[string]string
+}
+
+// message is as the handler first got it.
+func (p poisoned) message(ctx context.Context) *message.Message {
+	msg := message.NewMessage(p.MessageID, p.Payload)
+	msg.Metadata = p.Metadata
+	msg.SetContext(ctx)
+	return msg
 }
 
 // Close does nothing; the pool belongs to the caller.

@@ -85,6 +85,28 @@ func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	if err != nil || len(parcels) == 0 {
 		return err
 	}
+	return p.dispatch(route{topic: topic, exchange: topic}, parcels, messages)
+}
+
+// Hand publishes messages to the queue of one consumer group at Config.Exchange alone,
+// as a replay does. Its errors are those of Publish; without the queue it is
+// *UnroutableError.
+func (p *Publisher) Hand(group string, messages ...*message.Message) error {
+	parcels, err := p.pack(p.config.Exchange, messages)
+	if err != nil || len(parcels) == 0 {
+		return err
+	}
+	for i := range parcels {
+		parcels[i].key = QueueName(p.config.Exchange, group)
+	}
+	return p.dispatch(route{topic: p.config.Exchange, exchange: ""}, parcels, messages)
+}
+
+// route is where parcels go: by an exchange, of which the broker's own, without a
+// name, has every queue under its name. topic is what is declared before.
+type route struct{ topic, exchange string }
+
+func (p *Publisher) dispatch(to route, parcels []parcel, messages []*message.Message) error {
 	if !p.begin() {
 		return ErrClosed
 	}
@@ -92,7 +114,7 @@ func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 
 	ctx, cancel := p.limit(messages)
 	defer cancel()
-	err = p.publish(ctx, topic, parcels)
+	err := p.publish(ctx, to, parcels)
 	if own := (*canceledError)(nil); errors.As(err, &own) {
 		return own.error
 	}
@@ -157,43 +179,43 @@ func (p *Publisher) limit(messages []*message.Message) (context.Context, context
 	}
 }
 
-func (p *Publisher) publish(ctx context.Context, topic string, parcels []parcel) error {
+func (p *Publisher) publish(ctx context.Context, to route, parcels []parcel) error {
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
 	case <-ctx.Done():
 		return unavailable(context.Cause(ctx))
 	}
-	return p.deliver(ctx, topic, parcels)
+	return p.deliver(ctx, to, parcels)
 }
 
 // deliver sends the parcels, and where the broker refuses one without saying which,
 // each half of them on its own, until that one is found.
-func (p *Publisher) deliver(ctx context.Context, topic string, parcels []parcel) error {
-	sender, err := p.acquire(ctx, topic)
+func (p *Publisher) deliver(ctx context.Context, to route, parcels []parcel) error {
+	sender, err := p.acquire(ctx, to.topic)
 	if err != nil {
 		return unavailable(err)
 	}
-	outcome, err := sender.send(ctx, topic, parcels)
+	outcome, err := sender.send(ctx, to.exchange, parcels)
 	if err == nil {
 		p.release(sender)
 		return outcome.err()
 	}
-	p.discard(topic, sender, err)
+	p.discard(to.topic, sender, err)
 	refusal := (*amqp.Error)(nil)
 	switch {
 	case !errors.As(err, &refusal) || refusal.Code != amqp.PreconditionFailed:
 		return unavailable(err)
 	case len(parcels) > 1:
-		return p.deliverHalves(ctx, topic, parcels)
+		return p.deliverHalves(ctx, to, parcels)
 	}
 	return &NackedError{MessageUUIDs: []string{parcels[0].uuid}, Reason: refusal.Reason}
 }
 
-func (p *Publisher) deliverHalves(ctx context.Context, topic string, parcels []parcel) error {
+func (p *Publisher) deliverHalves(ctx context.Context, to route, parcels []parcel) error {
 	var errs []error
 	for half := range slices.Chunk(parcels, (len(parcels)+1)/2) {
-		err := p.deliver(ctx, topic, half)
+		err := p.deliver(ctx, to, half)
 		if away := (*UnavailableError)(nil); errors.As(err, &away) {
 			return err // that is all there is to say about the call
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/rlapp/rlapp/adapters/postgres"
 	"github.com/rlapp/rlapp/handlers/command"
 	"github.com/rlapp/rlapp/handlers/plugin"
+	"github.com/rlapp/rlapp/handlers/poison"
 	"github.com/rlapp/rlapp/handlers/projection"
 	"github.com/rlapp/rlapp/readmodel"
 	"github.com/rlapp/rlapp/schema"
@@ -83,7 +84,7 @@ func (s *Server) relayStage(relay *outbox.Subscriber, t *transport) (stage, erro
 	if err != nil {
 		return stage{}, fmt.Errorf("decorate the transport: %w", err)
 	}
-	park, err := middleware.PoisonQueueWithFilter(outbox.Parking{Hopeless: t.hopeless}, projection.PoisonTopic, t.hopeless)
+	park, err := middleware.PoisonQueueWithFilter(outbox.Parking{Hopeless: t.hopeless}, poison.Topic, t.hopeless)
 	if err != nil {
 		return stage{}, fmt.Errorf("make the relay's poison middleware: %w", err)
 	}
@@ -129,7 +130,7 @@ func (s *Server) handlerStage(t *transport) (stage, error) {
 		return stage{}, err
 	}
 	s.metrics.AddPrometheusRouterMetrics(router)
-	poison, err := s.metrics.DecoratePublisher(postgres.NewPoisonStore(s.pool))
+	poisoned, err := s.metrics.DecoratePublisher(postgres.NewPoisonStore(s.pool))
 	if err != nil {
 		return stage{}, fmt.Errorf("decorate the poison store: %w", err)
 	}
@@ -137,11 +138,11 @@ func (s *Server) handlerStage(t *transport) (stage, error) {
 	if err != nil {
 		return stage{}, fmt.Errorf("make the projections' subscriber: %w", err)
 	}
-	projections, err := projection.Plugin(s.views, subscriber, poison, s.logger, projection.Config{Registerer: s.registry, Failures: s.failures})
+	projections, err := projection.Plugin(s.views, subscriber, poisoned, s.logger, projection.Config{Registerer: s.registry, Failures: s.failures})
 	if err != nil {
 		return stage{}, err
 	}
-	plugins, err := plugin.Register(s.plugins, t.subscriber, poison, s.logger, plugin.Config{Failures: s.failures})
+	plugins, err := plugin.Register(s.plugins, t.subscriber, poisoned, s.logger, plugin.Config{Failures: s.failures})
 	if err != nil {
 		return stage{}, err
 	}

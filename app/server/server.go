@@ -158,7 +158,11 @@ func (s *Server) startHandlers(ctx context.Context, t *transport) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.process.start(ctx, s.rollUpStage()), s.process.start(ctx, handlers))
+	return errors.Join(
+		s.process.start(ctx, s.rollUpStage()),
+		s.process.start(ctx, handlers),
+		s.process.start(ctx, s.replayStage(t)),
+	)
 }
 
 // startRelay returns what wakes the relay after a commit in this process.

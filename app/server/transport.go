@@ -21,6 +21,8 @@ type transport struct {
 	publisher message.Publisher
 	// subscriber makes the subscriber of one handler's queue.
 	subscriber func(plugin.Queue) (message.Subscriber, error)
+	// hand gives a message to one handler's queue alone.
+	hand func(handler string, msg *message.Message) error
 	// prepare makes every handler's queue, so that the first event need not wait for
 	// it. It is tried once: the publisher makes up for it when the broker is back.
 	prepare func(ctx context.Context) error
@@ -51,6 +53,10 @@ func inProcess(logger watermill.LoggerAdapter) *transport {
 	return &transport{
 		publisher:  channel,
 		subscriber: func(q plugin.Queue) (message.Subscriber, error) { return channel.subscriber(q.MaxInFlight), nil },
+		hand: func(handler string, msg *message.Message) error {
+			msg.Metadata.Set(schema.HeaderReplayFor, handler)
+			return channel.Publish(schema.Topic, msg)
+		},
 		prepare:    func(context.Context) error { return nil },
 		outage:     func(err error) bool { return errors.Is(err, errTransportClosed) },
 		hopeless:   func(error) bool { return false },
@@ -80,6 +86,7 @@ func overRabbitMQ(c config.Config, queues []plugin.Queue, logger *slog.Logger) (
 			own.MaxInFlight = q.MaxInFlight
 			return rabbitmq.NewSubscriber(logger, own)
 		},
+		hand:    func(handler string, msg *message.Message) error { return publisher.Hand(handler, msg) },
 		prepare: func(ctx context.Context) error { return rabbitmq.Declare(ctx, logger, publishing) },
 		outage: func(err error) bool {
 			var unavailable *rabbitmq.UnavailableError

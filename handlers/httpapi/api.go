@@ -114,6 +114,7 @@ func (a *api) routes(h huma.API) {
 	a.queueRoutes(h)
 	a.eventRoutes(h)
 	a.outboxRoutes(h)
+	a.poisonRoutes(h)
 	a.operatorRoutes(h)
 	a.lagRoutes(h)
 	a.projectionRoutes(h)

@@ -98,7 +98,7 @@ func problemOf(ctx context.Context, err error) *Problem {
 		notFound    *readmodel.NotFoundError
 		running     *readmodel.RebuildRunningError
 		unavailable *command.UnavailableError
-		state       *readmodel.OutboxStateError
+		state       *readmodel.StateError
 		behind      *readmodel.BehindError
 	)
 	switch {

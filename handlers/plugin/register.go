@@ -1,21 +1,16 @@
 package plugin
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rlapp/rlapp/handlers/poison"
 	"github.com/rlapp/rlapp/schema"
 )
-
-// PoisonTopic is the topic under which the events that a handler gave up are kept.
-const PoisonTopic = "poison"
 
 // Config tunes all handlers. The zero value is ready for use.
 type Config struct {
@@ -33,16 +28,10 @@ type Config struct {
 type Subscribers func(Queue) (message.Subscriber, error)
 
 // Register returns a router plugin that adds the handlers of all plugins, or
-// every mistake in them. poison takes the events that a handler gives up.
+// every mistake in them. store takes the events that a handler gives up.
 func Register(
-	plugins []Plugin, subscribers Subscribers, poison message.Publisher, logger *slog.Logger, config Config,
+	plugins []Plugin, subscribers Subscribers, store message.Publisher, logger *slog.Logger, config Config,
 ) (message.RouterPlugin, error) {
-	if config.MaxRetries == 0 {
-		config.MaxRetries = 5
-	}
-	if config.RetryInterval == 0 {
-		config.RetryInterval = 50 * time.Millisecond
-	}
 	if err := Validate(plugins); err != nil {
 		return nil, err
 	}
@@ -50,7 +39,7 @@ func Register(
 		for _, p := range plugins {
 			for _, h := range p.Handlers {
 				r := registration{Handler: h, queue: p.queue(h), logger: logger, config: config}
-				if err := r.add(router, subscribers, poison); err != nil {
+				if err := r.add(router, subscribers, store); err != nil {
 					return fmt.Errorf("add %s: %w", r.queue.Handler, err)
 				}
 			}
@@ -67,27 +56,16 @@ type registration struct {
 	config Config
 }
 
-func (r registration) add(router *message.Router, subscribers Subscribers, poison message.Publisher) error {
+func (r registration) add(router *message.Router, subscribers Subscribers, store message.Publisher) error {
 	subscriber, err := subscribers(r.queue)
 	if err != nil {
 		return err
 	}
-	// A shutdown tells nothing about the event: it comes again.
-	poisoned, err := middleware.PoisonQueueWithFilter(poison, PoisonTopic, func(err error) bool {
-		return !errors.Is(err, context.Canceled)
-	})
+	around, err := poison.Middlewares(r.queue.Handler, store, poison.Config{MaxRetries: r.config.MaxRetries, RetryInterval: r.config.RetryInterval}, r.observeFailure)
 	if err != nil {
 		return err
 	}
-	retry := middleware.Retry{
-		MaxRetries:      r.config.MaxRetries,
-		InitialInterval: r.config.RetryInterval,
-		MaxInterval:     20 * r.config.RetryInterval,
-		Multiplier:      2,
-		ShouldRetry:     func(p middleware.RetryParams) bool { return !schema.Unreadable(p.Err) },
-	}
-	router.AddConsumerHandler(r.queue.Handler, schema.Topic, subscriber, r.receive).
-		AddMiddleware(poisoned, r.observeFailure, retry.Middleware, middleware.Recoverer)
+	router.AddConsumerHandler(r.queue.Handler, schema.Topic, subscriber, r.receive).AddMiddleware(around...)
 	return nil
 }
 

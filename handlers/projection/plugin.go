@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rlapp/rlapp/handlers/poison"
 	"github.com/rlapp/rlapp/readmodel"
 	"github.com/rlapp/rlapp/schema"
 )
@@ -41,12 +41,6 @@ type Config struct {
 }
 
 func (c *Config) setDefaults() {
-	if c.MaxRetries == 0 {
-		c.MaxRetries = 5
-	}
-	if c.RetryInterval == 0 {
-		c.RetryInterval = 50 * time.Millisecond
-	}
 	if c.SlowAfter == 0 {
 		c.SlowAfter = 500 * time.Millisecond
 	}
@@ -54,31 +48,24 @@ func (c *Config) setDefaults() {
 
 // Plugin returns a router plugin that adds one handler for all projections: each
 // event is delivered and decoded once. subscriber may hand out up to MaxInFlight
-// messages at a time, in any order. poison takes, for each projection that failed,
-// the messages that were given up, with the projection's HandlerName.
+// messages at a time, in any order. messages takes, for each projection that failed,
+// those that were given up, with the projection's HandlerName.
 func Plugin(
-	store *readmodel.Store, subscriber message.Subscriber, poison message.Publisher, logger *slog.Logger, config Config,
+	store *readmodel.Store, subscriber message.Subscriber, messages message.Publisher, logger *slog.Logger, config Config,
 ) (message.RouterPlugin, error) {
 	config.setDefaults()
 	metrics, err := newMetrics(store, config.Registerer, config.Failures)
 	if err != nil {
 		return nil, err
 	}
-	poisoned, err := middleware.PoisonQueueWithFilter(poisonByProjection{poison}, PoisonTopic, isPoison)
+	h := newHandler(store, logger, metrics, config.SlowAfter)
+	around, err := poison.Middlewares(HandlerName, poisonByProjection{messages},
+		poison.Config{MaxRetries: config.MaxRetries, RetryInterval: config.RetryInterval, IsPoison: isPoison}, nameCulprits, h.observeFailure)
 	if err != nil {
 		return nil, fmt.Errorf("make the poison middleware: %w", err)
 	}
-	retry := middleware.Retry{
-		MaxRetries:      config.MaxRetries,
-		InitialInterval: config.RetryInterval,
-		MaxInterval:     20 * config.RetryInterval,
-		Multiplier:      2,
-		ShouldRetry:     func(p middleware.RetryParams) bool { return !schema.Unreadable(p.Err) },
-	}
-	h := newHandler(store, logger, metrics, config.SlowAfter)
 	return func(router *message.Router) error {
-		router.AddConsumerHandler(HandlerName, schema.Topic, subscriber, h.handle).
-			AddMiddleware(poisoned, nameCulprits, h.observeFailure, retry.Middleware, middleware.Recoverer)
+		router.AddConsumerHandler(HandlerName, schema.Topic, subscriber, h.handle).AddMiddleware(around...)
 		return nil
 	}, nil
 }

@@ -12,9 +12,6 @@ import (
 	"github.com/rlapp/rlapp/readmodel"
 )
 
-// PoisonTopic is the topic under which a handler's poisoned messages are kept.
-const PoisonTopic = "poison"
-
 // isPoison says whether an event that keeps failing is set aside. A shutdown, a
 // rebuild or a database that is away tells nothing about the event: it comes again.
 func isPoison(err error) bool {
@@ -41,14 +38,18 @@ func nameCulprits(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) ([]*message.Message, error) {
 		produced, err := next(msg)
 		if err != nil {
-			var names []string
-			for _, p := range culprits(err) {
-				names = append(names, p.HandlerName())
-			}
-			msg.Metadata.Set(culpritsKey, strings.Join(names, " "))
+			noteCulprits(msg, err)
 		}
 		return produced, err
 	}
+}
+
+func noteCulprits(msg *message.Message, err error) {
+	var names []string
+	for _, p := range culprits(err) {
+		names = append(names, p.HandlerName())
+	}
+	msg.Metadata.Set(culpritsKey, strings.Join(names, " "))
 }
 
 // poisonByProjection keeps a poisoned message once for each projection that failed on
@@ -71,4 +72,14 @@ func (p poisonByProjection) Publish(topic string, messages ...*message.Message) 
 		return fmt.Errorf("keep the poisoned message: %w", err)
 	}
 	return nil
+}
+
+// QueueOf is the handler whose queue feeds a handler: the projections share one.
+func QueueOf(handler string) string {
+	for _, p := range readmodel.Projections() {
+		if p.HandlerName() == handler {
+			return HandlerName
+		}
+	}
+	return handler
 }

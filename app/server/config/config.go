@@ -99,6 +99,8 @@ type Worker struct {
 // Projections tunes the projection worker.
 type Projections struct {
 	Address string `env:"Address" envDefault:"127.0.0.1:5002" accepts:"address" doc:"Where the projection worker serves health and metrics."`
+	// ReplaysPerSecond bounds how fast poisoned messages are replayed.
+	ReplaysPerSecond int `env:"ReplaysPerSecond" envDefault:"50" min:"1" max:"10000" doc:"The most poisoned messages of a second that are handed to their handlers again when an operator has ordered it."`
 }
 
 // Embedded tunes the private PostgreSQL.

@@ -26,7 +26,7 @@ func defaults() config.Config {
 		WaitingRoom:      config.WaitingRoom{MaxCapacity: 100},
 		Api:              config.Api{Address: "127.0.0.1:5000", ShutdownTimeoutSeconds: 30, MaxBodyBytes: 65536},
 		Worker:           config.Worker{Address: "127.0.0.1:5001"},
-		Projections:      config.Projections{Address: "127.0.0.1:5002"},
+		Projections:      config.Projections{Address: "127.0.0.1:5002", ReplaysPerSecond: 50},
 		Embedded:         config.Embedded{Download: true},
 		Logging:          config.Logging{Format: "text", Level: slog.LevelInfo},
 	}

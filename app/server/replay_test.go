@@ -1,0 +1,131 @@
+package server_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rlapp/rlapp/app/server"
+	"github.com/rlapp/rlapp/handlers/plugin"
+	"github.com/rlapp/rlapp/schema"
+)
+
+func (r *running) post(path, body string) (int, string) {
+	r.t.Helper()
+	response, err := http.Post(r.url+path, "application/json", strings.NewReader(body))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return response.StatusCode, string(answer)
+}
+
+// What a handler gave up is kept with the reason, by groups, and an operator has it
+// handed to that handler again, and to no other.
+func TestPoisonIsReplayedToItsHandlerAlone(t *testing.T) {
+	for name, env := range map[string][]string{"in process": nil, "over RabbitMQ": broker(t)} {
+		t.Run(name, func(t *testing.T) {
+			var broken atomic.Bool
+			broken.Store(true)
+			var fine atomic.Int64
+			healed := make(chan string, 10)
+			r := start(t, server.RoleAll, load(t, env...), plugin.Plugin{Name: "test-team", Handlers: []plugin.Handler{
+				plugin.On("breaks", func(_ context.Context, e schema.PatientCheckedIn, _ schema.Metadata) error {
+					if broken.Load() {
+						if e.PatientID == "panics" {
+							panic("out of paper")
+						}
+						return fmt.Errorf("printer 4711 is out of paper for %q", e.PatientID)
+					}
+					healed <- e.PatientID
+					return nil
+				}),
+				plugin.On("works", func(context.Context, schema.PatientCheckedIn, schema.Metadata) error {
+					fine.Add(1)
+					return nil
+				}),
+			}})
+			for _, patient := range []string{"a", "b", "panics"} {
+				r.checkIn(patient)
+			}
+			r.eventually("/api/poison?status=WAITING", `"id":3`)
+			var groups struct {
+				Groups []struct {
+					Group, Handler, Reason string
+					Waiting                int
+				}
+			}
+			_, body := r.get("/api/poison/groups")
+			if err := json.Unmarshal([]byte(body), &groups); err != nil {
+				t.Fatal(err)
+			}
+			if len(groups.Groups) != 2 || groups.Groups[0].Waiting != 2 || groups.Groups[0].Handler != "plugin.test-team.breaks" {
+				t.Fatalf("groups: %s", body)
+			}
+			if reason := groups.Groups[1].Reason; !strings.Contains(reason, "out of paper") || strings.Contains(reason, "goroutine") {
+				t.Errorf("the panic's reason is %q", reason)
+			}
+			if _, one := r.get("/api/poison/3"); !strings.Contains(one, `"attempts":6`) || !strings.Contains(one, "replay_test.go") ||
+				!strings.Contains(one, `"patientId":"panics"`) {
+				t.Errorf("the message is %s", one)
+			}
+
+			broken.Store(false)
+			order := fmt.Sprintf(`{"actor":"ada","reason":"new paper","group":%q}`, groups.Groups[0].Group)
+			for _, want := range []string{`"changed":2`, `"changed":0`} { // asked twice it is done once
+				if status, answer := r.post("/api/poison/replay", order); status != http.StatusOK || !strings.Contains(answer, want) {
+					t.Errorf("%d: %s", status, answer)
+				}
+			}
+			got := map[string]int{}
+			for range 2 {
+				select {
+				case patient := <-healed:
+					got[patient]++
+				case <-time.After(patience):
+					t.Fatalf("not replayed within %v: %v", patience, got)
+				}
+			}
+			if got["a"] != 1 || got["b"] != 1 {
+				t.Errorf("replayed: %v", got)
+			}
+			r.eventually("/api/poison?status=REPLAYED", `"id":2`)
+			if n := fine.Load(); n != 3 {
+				t.Errorf("the other handler got %d events, want 3", n)
+			}
+			if status, answer := r.post("/api/poison/1/replay", `{"actor":"ada"}`); status != http.StatusConflict {
+				t.Errorf("%d: %s", status, answer)
+			}
+			if status, answer := r.post("/api/poison/3/discard", `{"actor":"ada","reason":"no receipt needed"}`); status != http.StatusOK {
+				t.Errorf("%d: %s", status, answer)
+			}
+			if _, body := r.get("/api/poison/groups"); body != `{"groups":[]}`+"\n" {
+				t.Errorf("groups: %s", body)
+			}
+		})
+	}
+}
+
+// One that fails again waits again, with the tries of both times.
+func TestPoisonThatFailsAgainWaitsAgain(t *testing.T) {
+	r := start(t, server.RoleAll, load(t), plugin.Plugin{Name: "test-team", Handlers: []plugin.Handler{
+		plugin.On("breaks", func(context.Context, schema.PatientCheckedIn, schema.Metadata) error { return errors.New("no") }),
+	}})
+	r.checkIn("a")
+	r.eventually("/api/poison", `"attempts":6`)
+	if status, answer := r.post("/api/poison/1/replay", `{"actor":"ada"}`); status != http.StatusOK {
+		t.Fatalf("%d: %s", status, answer)
+	}
+	r.eventually("/api/poison?status=WAITING", `"attempts":12`)
+}

@@ -1,0 +1,175 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/rlapp/rlapp/readmodel"
+)
+
+type poisonGroupsRequest struct {
+	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Most groups to return."`
+}
+
+type poisonGroup struct {
+	Group     string    `json:"group" doc:"Names the group: one handler, one kind of event, one reason but for ids and numbers in it."`
+	Handler   string    `json:"handler" example:"plugin.billing.open-bill"`
+	EventName *string   `json:"eventName"`
+	Reason    string    `json:"reason" doc:"That of the newest message."`
+	Waiting   int64     `json:"waiting" doc:"Messages that wait for a person."`
+	Count     int64     `json:"count" doc:"Messages in all."`
+	FirstSeen time.Time `json:"firstSeen"`
+	LastSeen  time.Time `json:"lastSeen"`
+}
+
+type poisonGroupsResponse struct {
+	Body struct {
+		Groups []poisonGroup `json:"groups" nullable:"false" doc:"Those with the most waiting messages first."`
+	}
+}
+
+type poisonRequest struct {
+	Status  string `query:"status" enum:"WAITING,REPLAYING,REPLAYED,DISCARDED" doc:"Messages in this state; all unless given."`
+	Handler string `query:"handler" maxLength:"256" doc:"Messages of this handler; all unless given."`
+	Group   string `query:"group" maxLength:"64" doc:"Messages of this group; all unless given."`
+	After   int64  `query:"after" minimum:"0" default:"0" doc:"Return the messages behind this id; nextAfter of the answer before."`
+	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Most messages to return."`
+}
+
+type poisonMessageRequest struct {
+	ID int64 `path:"id" minimum:"1" doc:"The message's id in the poison store."`
+}
+
+type poisonMessageOrder struct {
+	ID   int64 `path:"id" minimum:"1" doc:"The message's id in the poison store."`
+	Body Operator
+}
+
+type poisonKindOrder struct {
+	Body struct {
+		Operator
+		Handler string `json:"handler,omitempty" maxLength:"256" doc:"Messages of this handler; all unless given."`
+		Group   string `json:"group,omitempty" maxLength:"64" doc:"Messages of this group; all unless given."`
+	}
+}
+
+type poisonMessage struct {
+	ID          int64             `json:"id"`
+	MessageID   string            `json:"messageId"`
+	Handler     string            `json:"handler" doc:"Who gave it up."`
+	EventName   *string           `json:"eventName"`
+	AggregateID *string           `json:"aggregateId"`
+	Reason      string            `json:"reason"`
+	Attempts    int               `json:"attempts" doc:"How often it was tried."`
+	Group       string            `json:"group"`
+	Status      string            `json:"status" enum:"WAITING,REPLAYING,REPLAYED,DISCARDED" doc:"REPLAYING: ordered; REPLAYED: handed to its handler again. One that fails again waits again."`
+	CreatedAt   time.Time         `json:"createdAt" doc:"When it was given up last."`
+	SettledAt   *time.Time        `json:"settledAt" doc:"When it was replayed or discarded."`
+	Stack       string            `json:"stack,omitempty" doc:"That of a panic; only when one message is asked for."`
+	Metadata    map[string]string `json:"metadata,omitempty" doc:"Its headers; only when one message is asked for."`
+	Payload     any               `json:"payload,omitempty" doc:"Its content, as JSON where it is; only when one message is asked for."`
+}
+
+type poisonResponse struct {
+	Body struct {
+		Messages  []poisonMessage `json:"messages" nullable:"false" doc:"Oldest first."`
+		NextAfter int64           `json:"nextAfter,omitempty" doc:"Where the next page starts; absent on the last."`
+	}
+}
+
+type poisonMessageResponse struct{ Body poisonMessage }
+
+func (a *api) poisonRoutes(h huma.API) {
+	huma.Register(h, operation("poison-groups", http.MethodGet, "/api/poison/groups", "Operations",
+		"What handlers gave up, by reason", "One entry for each handler, kind of event and reason.",
+		http.StatusUnprocessableEntity), a.poisonGroups)
+	huma.Register(h, operation("poison", http.MethodGet, "/api/poison", "Operations",
+		"The messages that handlers gave up", "Without their content.", http.StatusUnprocessableEntity), a.poison)
+	huma.Register(h, operation("poison-message", http.MethodGet, "/api/poison/{id}", "Operations",
+		"One message that a handler gave up", "With its content, headers and stack.",
+		http.StatusNotFound, http.StatusUnprocessableEntity), a.poisonMessage)
+	huma.Register(h, operation("poison-replay", http.MethodPost, "/api/poison/replay", "Operations",
+		"Hand waiting messages to their handlers again", "All of a kind, each to the handler that gave it up and to no other. Ordered twice they are replayed once.",
+		http.StatusBadRequest, http.StatusUnprocessableEntity), a.replayPoison)
+	huma.Register(h, operation("poison-discard", http.MethodPost, "/api/poison/discard", "Operations",
+		"Give waiting messages up", "All of a kind. They stay to be looked at.",
+		http.StatusBadRequest, http.StatusUnprocessableEntity), a.discardPoison)
+	errs := []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity}
+	huma.Register(h, operation("poison-replay-message", http.MethodPost, "/api/poison/{id}/replay", "Operations",
+		"Hand one waiting message to its handler again", "To the handler that gave it up and to no other. Ordered twice it is replayed once.", errs...), a.replayPoisonMessage)
+	huma.Register(h, operation("poison-discard-message", http.MethodPost, "/api/poison/{id}/discard", "Operations",
+		"Give one waiting message up", "It stays to be looked at.", errs...), a.discardPoisonMessage)
+}
+
+func (a *api) poisonGroups(ctx context.Context, r *poisonGroupsRequest) (*poisonGroupsResponse, error) {
+	groups, err := a.views.PoisonGroups(ctx, r.Limit)
+	if err != nil {
+		return nil, a.fail(ctx, err)
+	}
+	response := &poisonGroupsResponse{}
+	response.Body.Groups = make([]poisonGroup, len(groups))
+	for i, g := range groups {
+		response.Body.Groups[i] = poisonGroup(g)
+	}
+	return response, nil
+}
+
+func (a *api) poison(ctx context.Context, r *poisonRequest) (*poisonResponse, error) {
+	messages, err := a.views.PoisonMessages(ctx, readmodel.PoisonKind{Status: r.Status, Handler: r.Handler, Group: r.Group}, r.After, r.Limit)
+	if err != nil {
+		return nil, a.fail(ctx, err)
+	}
+	response := &poisonResponse{}
+	response.Body.Messages = make([]poisonMessage, len(messages))
+	for i, m := range messages {
+		response.Body.Messages[i] = toPoisonMessage(m)
+	}
+	if len(messages) == r.Limit {
+		response.Body.NextAfter = messages[len(messages)-1].ID
+	}
+	return response, nil
+}
+
+func (a *api) poisonMessage(ctx context.Context, r *poisonMessageRequest) (*poisonMessageResponse, error) {
+	m, err := a.views.PoisonMessage(ctx, r.ID)
+	if err != nil {
+		return nil, a.fail(ctx, err)
+	}
+	response := &poisonMessageResponse{Body: toPoisonMessage(m)}
+	response.Body.Stack, response.Body.Metadata = m.Stack, m.Metadata
+	if json.Valid(m.Payload) {
+		response.Body.Payload = json.RawMessage(m.Payload)
+	} else {
+		response.Body.Payload = m.Payload // base64
+	}
+	return response, nil
+}
+
+func toPoisonMessage(m readmodel.PoisonMessage) poisonMessage {
+	return poisonMessage{
+		ID: m.ID, MessageID: m.MessageID, Handler: m.Handler, EventName: m.EventName, AggregateID: m.QueueID, Reason: m.Reason,
+		Attempts: m.Attempts, Group: m.Group, Status: m.Status, CreatedAt: m.CreatedAt, SettledAt: m.SettledAt,
+	}
+}
+
+func (a *api) replayPoison(ctx context.Context, r *poisonKindOrder) (*operatorResponse, error) {
+	changed, err := a.views.ReplayPoison(ctx, readmodel.PoisonKind{Handler: r.Body.Handler, Group: r.Body.Group}, r.Body.as())
+	return a.acted(ctx, "messages are replayed", changed, err)
+}
+
+func (a *api) discardPoison(ctx context.Context, r *poisonKindOrder) (*operatorResponse, error) {
+	changed, err := a.views.DiscardPoison(ctx, readmodel.PoisonKind{Handler: r.Body.Handler, Group: r.Body.Group}, r.Body.as())
+	return a.acted(ctx, "messages are discarded", changed, err)
+}
+
+func (a *api) replayPoisonMessage(ctx context.Context, r *poisonMessageOrder) (*operatorResponse, error) {
+	return a.acted(ctx, "the message is replayed", 1, a.views.ReplayPoisonMessage(ctx, r.ID, r.Body.as()))
+}
+
+func (a *api) discardPoisonMessage(ctx context.Context, r *poisonMessageOrder) (*operatorResponse, error) {
+	return a.acted(ctx, "the message is discarded", 1, a.views.DiscardPoisonMessage(ctx, r.ID, r.Body.as()))
+}

@@ -22,6 +22,7 @@ import (
 	"github.com/rlapp/rlapp/app/server/logging"
 	"github.com/rlapp/rlapp/handlers/httpapi"
 	"github.com/rlapp/rlapp/handlers/plugin"
+	"github.com/rlapp/rlapp/handlers/projection"
 	"github.com/rlapp/rlapp/readmodel"
 )
 
@@ -158,8 +159,13 @@ func (s *Server) startHandlers(ctx context.Context, t *transport) error {
 	if err != nil {
 		return err
 	}
+	catchUp, err := projection.NewCatchUp(s.views, postgres.NewPoisonStore(s.pool), s.logger, s.registry)
+	if err != nil {
+		return err
+	}
 	return errors.Join(
 		s.process.start(ctx, s.rollUpStage()),
+		s.process.start(ctx, stage{name: "projections' catch-up", run: catchUp.Run}),
 		s.process.start(ctx, handlers),
 		s.process.start(ctx, s.replayStage(t)),
 	)

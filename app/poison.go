@@ -10,11 +10,12 @@ import (
 
 // poisonCommands are what operators do with messages that handlers gave up.
 type poisonCommands struct {
-	Groups  poisonGroups  `cmd:"" help:"What handlers gave up, by reason."`
-	List    poisonList    `cmd:"" help:"List messages, oldest first."`
-	Show    poisonShow    `cmd:"" help:"Show one message with its content, headers and stack."`
-	Replay  poisonReplay  `cmd:"" help:"Hand a message, or all of a kind, to its handler again, and to no other."`
-	Discard poisonDiscard `cmd:"" help:"Give a message, or all of a kind, up."`
+	Groups   poisonGroups   `cmd:"" help:"What handlers gave up, by reason."`
+	List     poisonList     `cmd:"" help:"List messages, oldest first."`
+	Show     poisonShow     `cmd:"" help:"Show one message with its content, headers and stack."`
+	Rehearse poisonRehearse `cmd:"" help:"Tell what a replay would do, without doing it."`
+	Replay   poisonReplay   `cmd:"" help:"Hand a message, or all of a kind, to its handler again, and to no other."`
+	Discard  poisonDiscard  `cmd:"" help:"Give a message, or all of a kind, up."`
 }
 
 type poisonGroups struct{ operatorFlags }
@@ -86,6 +87,38 @@ type poisonShow struct {
 
 // Run shows one message.
 func (c poisonShow) Run(o operator) error { return o.show(c.API, fmt.Sprintf("/api/poison/%d", c.ID)) }
+
+type poisonRehearse struct {
+	operatorFlags
+	Handler string `help:"Messages of this handler."`
+	Group   string `help:"Messages of this group, as groups lists it."`
+	Limit   int    `help:"Most messages to rehearse." default:"100"`
+}
+
+// Run rehearses.
+func (c poisonRehearse) Run(o operator) error {
+	body := map[string]any{"limit": c.Limit}
+	if c.Handler != "" {
+		body["handler"] = c.Handler
+	}
+	if c.Group != "" {
+		body["group"] = c.Group
+	}
+	var answer struct {
+		Messages []struct {
+			ID                       int64
+			Handler, Outcome, Reason string
+		}
+	}
+	if err := o.ask(c.API, http.MethodPost, "/api/poison/rehearse", body, &answer); err != nil {
+		return err
+	}
+	rows := make([][]string, len(answer.Messages))
+	for i, m := range answer.Messages {
+		rows[i] = []string{strconv.FormatInt(m.ID, 10), m.Outcome, m.Handler, m.Reason}
+	}
+	return o.table([]string{"ID", "OUTCOME", "HANDLER", "REASON"}, rows)
+}
 
 // poisonChoice is one message, or all of a kind.
 type poisonChoice struct {

@@ -44,7 +44,7 @@ func (s *Store) Apply(ctx context.Context, events []schema.Recorded, projections
 		return nil, fmt.Errorf("apply %d events: %w", len(events), err)
 	}
 	defer conn.Release()
-	applied, err := apply(ctx, conn, events, projections)
+	applied, err := apply(ctx, conn, events, projections, "COMMIT")
 	if err != nil {
 		rollBack(ctx, conn)
 		return nil, fmt.Errorf("apply %s: %w", describe(events), err)
@@ -116,8 +116,24 @@ func (s *Store) applyApart(ctx context.Context, event []schema.Recorded) (applie
 	return applied, errors.Join(errs...)
 }
 
-// apply leaves the transaction open where it fails.
-func apply(ctx context.Context, conn *pgxpool.Conn, events []schema.Recorded, projections []Projection) ([]Applied, error) {
+// Rehearse applies an event to a projection as Apply does, and rolls it back: it
+// returns what Apply would return. Until then it holds the event's queue up.
+func (s *Store) Rehearse(ctx context.Context, p Projection, event schema.Recorded) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("rehearse an event: %w", err)
+	}
+	defer conn.Release()
+	events := []schema.Recorded{event}
+	if _, err := apply(ctx, conn, events, []Projection{p}, "ROLLBACK"); err != nil {
+		rollBack(ctx, conn)
+		return fmt.Errorf("apply %s: %w", describe(events), err)
+	}
+	return nil
+}
+
+// apply ends its transaction by a statement, and leaves it open where it fails.
+func apply(ctx context.Context, conn *pgxpool.Conn, events []schema.Recorded, projections []Projection, end string) ([]Applied, error) {
 	events = slices.Clone(events)
 	slices.SortStableFunc(events, byQueueAndVersion)
 	versions, err := lockVersions(ctx, conn, queuesOf(events), projections)
@@ -141,7 +157,7 @@ func apply(ctx context.Context, conn *pgxpool.Conn, events []schema.Recorded, pr
 	queueVersions(batch, applied)
 	queueCheckpoints(batch, applied)
 	queueLag(batch, events, applied, time.Now())
-	batch.Queue("COMMIT")
+	batch.Queue(end)
 	return applied, conn.SendBatch(ctx, batch).Close()
 }
 

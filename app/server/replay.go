@@ -3,11 +3,14 @@ package server
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/rlapp/rlapp/adapters/postgres"
+	"github.com/rlapp/rlapp/handlers/plugin"
+	"github.com/rlapp/rlapp/handlers/poison"
 	"github.com/rlapp/rlapp/handlers/projection"
 )
 
@@ -40,4 +43,12 @@ func (s *Server) replayStage(t *transport) stage {
 			}
 		}
 	}}
+}
+
+// rehearsals are those of all handlers that this build has, also where another process
+// runs them.
+func (s *Server) rehearsals() poison.Rehearsals {
+	all := projection.Rehearsals(s.views)
+	maps.Copy(all, plugin.Rehearsals(s.plugins, postgres.NewHandledEvents(s.pool)))
+	return all
 }

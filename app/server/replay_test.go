@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/rlapp/rlapp/app/server"
 	"github.com/rlapp/rlapp/handlers/plugin"
 	"github.com/rlapp/rlapp/schema"
@@ -128,4 +130,39 @@ func TestPoisonThatFailsAgainWaitsAgain(t *testing.T) {
 		t.Fatalf("%d: %s", status, answer)
 	}
 	r.eventually("/api/poison?status=WAITING", `"attempts":12`)
+}
+
+// A rehearsal tells what a replay would do, and does nothing.
+func TestPoisonIsRehearsed(t *testing.T) {
+	var broken atomic.Bool
+	broken.Store(true)
+	r := start(t, server.RoleAll, load(t), plugin.Plugin{Name: "test-team", Handlers: []plugin.Handler{
+		plugin.OnTx("bills", func(ctx context.Context, tx pgx.Tx, e schema.PatientCheckedIn, _ schema.Metadata) error {
+			if broken.Load() || e.PatientID == "never" {
+				return errors.New("no paper")
+			}
+			_, err := tx.Exec(ctx, "CREATE TABLE rehearsed ()")
+			return err
+		}),
+		plugin.On("prints", func(context.Context, schema.PatientCheckedIn, schema.Metadata) error { return errors.New("no ink") }),
+	}})
+	for _, patient := range []string{"a", "never"} {
+		r.checkIn(patient)
+	}
+	r.eventually("/api/poison?status=WAITING", `"id":4`)
+	rehearse := func(body, want string) {
+		t.Helper()
+		if status, answer := r.post("/api/poison/rehearse", body); status != http.StatusOK || !strings.Contains(answer, want) {
+			t.Errorf("%s: %d: %s; want %s", body, status, answer, want)
+		}
+	}
+	rehearse(`{}`, `"wouldSucceed":0,"wouldFail":2,"notRehearsable":2`)
+	broken.Store(false)
+	for range 2 { // the first has left nothing
+		rehearse(`{"handler":"plugin.test-team.bills"}`, `"wouldSucceed":1,"wouldFail":1,"notRehearsable":0`)
+	}
+	rehearse(`{"handler":"plugin.test-team.prints"}`, `plugin.OnTx makes one that can`)
+	if _, body := r.get("/api/poison?status=WAITING"); !strings.Contains(body, `"id":4`) || !strings.Contains(body, `"id":1`) {
+		t.Errorf("a rehearsal changed the messages: %s", body)
+	}
 }

@@ -142,7 +142,7 @@ func (s *Server) handlerStage(t *transport) (stage, error) {
 	if err != nil {
 		return stage{}, err
 	}
-	plugins, err := plugin.Register(s.plugins, t.subscriber, poisoned, s.logger, plugin.Config{Failures: s.failures})
+	plugins, err := plugin.Register(s.plugins, t.subscriber, poisoned, s.logger, plugin.Config{Failures: s.failures, Transactions: postgres.NewHandledEvents(s.pool)})
 	if err != nil {
 		return stage{}, err
 	}

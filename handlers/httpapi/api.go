@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rlapp/rlapp/handlers/command"
+	"github.com/rlapp/rlapp/handlers/poison"
 	"github.com/rlapp/rlapp/readmodel"
 )
 
@@ -26,6 +27,8 @@ type Config struct {
 	// Annotate puts the correlation id into a request's context for the logs.
 	// Default: leaves the context as it is.
 	Annotate func(ctx context.Context, correlationID string) context.Context
+	// Rehearsals are those of the handlers that can be rehearsed. Default: none can.
+	Rehearsals poison.Rehearsals
 	// Version is shown in the OpenAPI document. Default: "1.0.0".
 	Version string
 }

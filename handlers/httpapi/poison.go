@@ -3,11 +3,13 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/rlapp/rlapp/handlers/poison"
 	"github.com/rlapp/rlapp/readmodel"
 )
 
@@ -83,6 +85,30 @@ type poisonResponse struct {
 
 type poisonMessageResponse struct{ Body poisonMessage }
 
+type rehearsalRequest struct {
+	Body struct {
+		Handler string `json:"handler,omitempty" maxLength:"256" doc:"Messages of this handler; all unless given."`
+		Group   string `json:"group,omitempty" maxLength:"64" doc:"Messages of this group; all unless given."`
+		Limit   int    `json:"limit,omitempty" minimum:"1" maximum:"500" default:"100" doc:"Most messages to rehearse, oldest first."`
+	}
+}
+
+type rehearsed struct {
+	ID      int64  `json:"id"`
+	Handler string `json:"handler"`
+	Outcome string `json:"outcome" enum:"WOULD_SUCCEED,WOULD_FAIL,NOT_REHEARSABLE"`
+	Reason  string `json:"reason,omitempty" doc:"Why it would fail, or cannot be rehearsed."`
+}
+
+type rehearsalResponse struct {
+	Body struct {
+		WouldSucceed   int         `json:"wouldSucceed"`
+		WouldFail      int         `json:"wouldFail"`
+		NotRehearsable int         `json:"notRehearsable" doc:"Of handlers whose work cannot be undone: only plugin.OnTx and the projections can be rehearsed."`
+		Messages       []rehearsed `json:"messages" nullable:"false" doc:"Oldest first."`
+	}
+}
+
 func (a *api) poisonRoutes(h huma.API) {
 	huma.Register(h, operation("poison-groups", http.MethodGet, "/api/poison/groups", "Operations",
 		"What handlers gave up, by reason", "One entry for each handler, kind of event and reason.",
@@ -98,6 +124,9 @@ func (a *api) poisonRoutes(h huma.API) {
 	huma.Register(h, operation("poison-discard", http.MethodPost, "/api/poison/discard", "Operations",
 		"Give waiting messages up", "All of a kind. They stay to be looked at.",
 		http.StatusBadRequest, http.StatusUnprocessableEntity), a.discardPoison)
+	huma.Register(h, operation("poison-rehearse", http.MethodPost, "/api/poison/rehearse", "Operations",
+		"Tell what a replay would do", "Runs the handlers, as they are in this process, on waiting messages in transactions that are rolled back. Each message is rehearsed as if it were the only one.",
+		http.StatusBadRequest, http.StatusUnprocessableEntity), a.rehearsePoison)
 	errs := []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity}
 	huma.Register(h, operation("poison-replay-message", http.MethodPost, "/api/poison/{id}/replay", "Operations",
 		"Hand one waiting message to its handler again", "To the handler that gave it up and to no other. Ordered twice it is replayed once.", errs...), a.replayPoisonMessage)
@@ -172,4 +201,34 @@ func (a *api) replayPoisonMessage(ctx context.Context, r *poisonMessageOrder) (*
 
 func (a *api) discardPoisonMessage(ctx context.Context, r *poisonMessageOrder) (*operatorResponse, error) {
 	return a.acted(ctx, "the message is discarded", 1, a.views.DiscardPoisonMessage(ctx, r.ID, r.Body.as()))
+}
+
+func (a *api) rehearsePoison(ctx context.Context, r *rehearsalRequest) (*rehearsalResponse, error) {
+	kind := readmodel.PoisonKind{Status: "WAITING", Handler: r.Body.Handler, Group: r.Body.Group}
+	messages, err := a.views.PoisonMessages(ctx, kind, 0, r.Body.Limit)
+	if err != nil {
+		return nil, a.fail(ctx, err)
+	}
+	response := &rehearsalResponse{}
+	response.Body.Messages = make([]rehearsed, len(messages))
+	for i, m := range messages {
+		err := a.config.Rehearsals.Rehearse(ctx, m.Handler, m.MessageID, m.Metadata, m.Payload)
+		if ctx.Err() != nil {
+			return nil, a.fail(ctx, ctx.Err())
+		}
+		one := rehearsed{ID: m.ID, Handler: m.Handler}
+		switch {
+		case err == nil:
+			one.Outcome = "WOULD_SUCCEED"
+			response.Body.WouldSucceed++
+		case errors.Is(err, poison.ErrNotRehearsable):
+			one.Outcome, one.Reason = "NOT_REHEARSABLE", err.Error()
+			response.Body.NotRehearsable++
+		default:
+			one.Outcome, one.Reason = "WOULD_FAIL", err.Error()
+			response.Body.WouldFail++
+		}
+		response.Body.Messages[i] = one
+	}
+	return response, nil
 }

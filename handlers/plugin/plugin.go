@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"regexp"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/rlapp/rlapp/schema"
 )
 
@@ -15,15 +17,17 @@ type Plugin struct {
 	// dashes. With a handler's name it names the queue, so it is public API: a
 	// renamed plugin starts with an empty queue, and the old one fills up.
 	Name string
-	// Handlers are made with On.
+	// Handlers are made with On and OnTx.
 	Handlers []Handler
 }
 
 // Handler reacts to one kind of event.
 type Handler struct {
-	name   string
-	event  string
-	handle func(ctx context.Context, e schema.Recorded) error
+	name  string
+	event string
+	// One of both is there.
+	handle   func(ctx context.Context, e schema.Recorded) error
+	handleTx func(ctx context.Context, tx pgx.Tx, e schema.Recorded) error
 }
 
 // On makes a handler of a function that takes one kind of event.
@@ -41,6 +45,22 @@ func On[E schema.Event](name string, handle func(ctx context.Context, e E, m sch
 			return nil // another kind of event: the in-process transport hands everything to everyone
 		}
 		return handle(ctx, e, r.Metadata)
+	}}
+}
+
+// OnTx makes a handler whose work is rows in RLAPP's database: what it does by tx is
+// committed together with a mark that it was done, so its effect is there exactly once,
+// however often the event comes. It can be rehearsed on events that it gave up.
+//
+// The function must not end tx, and what it does elsewhere is as with On.
+func OnTx[E schema.Event](name string, handle func(ctx context.Context, tx pgx.Tx, e E, m schema.Metadata) error) Handler {
+	var zero E
+	return Handler{name: name, event: zero.EventName(), handleTx: func(ctx context.Context, tx pgx.Tx, r schema.Recorded) error {
+		e, ok := r.Event.(E)
+		if !ok {
+			return nil
+		}
+		return handle(ctx, tx, e, r.Metadata)
 	}}
 }
 
@@ -89,8 +109,8 @@ func Validate(plugins []Plugin) error {
 		for _, h := range p.Handlers {
 			name := p.queue(h).Handler
 			switch {
-			case h.handle == nil:
-				errs = append(errs, fmt.Errorf("plugin %q: a handler is made with On", p.Name))
+			case h.handle == nil && h.handleTx == nil:
+				errs = append(errs, fmt.Errorf("plugin %q: a handler is made with On or OnTx", p.Name))
 			case !validName.MatchString(h.name):
 				errs = append(errs, fmt.Errorf("plugin %q, handler %q: a name has lower-case letters, digits and dashes, up to 41", p.Name, h.name))
 			case seen[name]:

@@ -145,7 +145,7 @@ func TestMistakesAreReportedTogether(t *testing.T) {
 		{Name: "twice", Handlers: []plugin.Handler{handler, handler}},
 		{Name: "bare", Handlers: []plugin.Handler{{}}},
 	})
-	for _, want := range []string{`"Billing"`, `"empty" has no handlers`, "plugin.twice.h is there twice", `"bare": a handler is made with On`} {
+	for _, want := range []string{`"Billing"`, `"empty" has no handlers`, "plugin.twice.h is there twice", `"bare": a handler is made with On or OnTx`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %s: %v", want, err)
 		}

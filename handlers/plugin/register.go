@@ -1,11 +1,13 @@
 package plugin
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rlapp/rlapp/handlers/poison"
@@ -22,6 +24,8 @@ type Config struct {
 	// Failures counts the events that failed after all retries, by the labels
 	// event_name and handler. Default: they are not counted.
 	Failures *prometheus.CounterVec
+	// Transactions runs the handlers that OnTx made. Required where there is one.
+	Transactions Transactions
 }
 
 // Subscribers makes the subscriber of one queue.
@@ -33,6 +37,9 @@ func Register(
 	plugins []Plugin, subscribers Subscribers, store message.Publisher, logger *slog.Logger, config Config,
 ) (message.RouterPlugin, error) {
 	if err := Validate(plugins); err != nil {
+		return nil, err
+	}
+	if err := needTransactions(plugins, config.Transactions); err != nil {
 		return nil, err
 	}
 	return func(router *message.Router) error {
@@ -78,13 +85,20 @@ func (r registration) receive(msg *message.Message) error {
 		return err
 	}
 	start := time.Now()
-	if err := r.handle(msg.Context(), e); err != nil {
+	if err := r.do(msg.Context(), e); err != nil {
 		return err
 	}
 	r.logger.DebugContext(msg.Context(), "event handled", "Component", r.queue.Handler, "EventType", r.event,
 		"CorrelationId", e.Metadata.CorrelationID, "queueId", e.Metadata.AggregateID,
 		"ProcessingDurationMs", float64(time.Since(start).Microseconds())/1000)
 	return nil
+}
+
+func (r registration) do(ctx context.Context, e schema.Recorded) error {
+	if r.handleTx == nil {
+		return r.handle(ctx, e)
+	}
+	return r.config.Transactions.Once(ctx, r.queue.Handler, e.Metadata.EventID, func(tx pgx.Tx) error { return r.handleTx(ctx, tx, e) })
 }
 
 func (r registration) observeFailure(next message.HandlerFunc) message.HandlerFunc {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,18 +23,26 @@ type commandLine struct {
 	Config string `help:"Configuration file (JSON, in the form of the guide's appsettings.json). The environment wins over it." type:"existingfile"`
 	InitDB bool   `help:"Set the database schema up and exit (same as migrate)." name:"init-db"`
 
-	All         struct{}       `cmd:"" default:"1" help:"Run everything in one process; needs no server unless configured (default)."`
-	API         struct{}       `cmd:"" name:"api" help:"Run the HTTP API."`
-	Worker      struct{}       `cmd:"" help:"Run the outbox worker, which relays events to RabbitMQ."`
-	Projections struct{}       `cmd:"" help:"Run the projection worker, which keeps the read models."`
-	Migrate     struct{}       `cmd:"" help:"Set the database schema up and exit."`
-	Outbox      outboxCommands `cmd:"" help:"Look into the outbox of a running API, and put it right."`
-	Poison      poisonCommands `cmd:"" help:"Look into what handlers gave up, and have it replayed."`
-	Health      healthCommand  `cmd:"" help:"Ask a running process for its health; exits with 1 unless it is healthy."`
+	All         struct{}           `cmd:"" default:"1" help:"Run everything in one process; needs no server unless configured (default)."`
+	API         struct{}           `cmd:"" name:"api" help:"Run the HTTP API."`
+	Worker      struct{}           `cmd:"" help:"Run the outbox worker, which relays events to RabbitMQ."`
+	Projections struct{}           `cmd:"" help:"Run the projection worker, which keeps the read models."`
+	Migrate     struct{}           `cmd:"" help:"Set the database schema up and exit."`
+	Outbox      outboxCommands     `cmd:"" help:"Look into the outbox of a running API, and put it right."`
+	Poison      poisonCommands     `cmd:"" help:"Look into what handlers gave up, and have it replayed."`
+	Projection  projectionCommands `cmd:"" help:"Look at the read models of a running API, and rebuild them."`
+	Retention   retentionCommands  `cmd:"" help:"Archive and prune old rows."`
+	Health      healthCommand      `cmd:"" help:"Ask a running process for its health; exits with 1 unless it is healthy."`
 }
 
 type healthCommand struct {
 	URL string `arg:"" optional:"" default:"http://127.0.0.1:5000/health/ready" help:"The process's health URL."`
+}
+
+// asksAPI reports whether a command asks a running API.
+func asksAPI(command string) bool {
+	kind, _, _ := strings.Cut(command, " ")
+	return slices.Contains([]string{"outbox", "poison", "projection", "retention"}, kind)
 }
 
 func run(ctx context.Context, args, environ []string) error {
@@ -51,7 +60,7 @@ func run(ctx context.Context, args, environ []string) error {
 	if parsed.Selected().Name == "health" {
 		return askHealth(ctx, line.Health.URL)
 	}
-	if strings.HasPrefix(command, "outbox ") || strings.HasPrefix(command, "poison ") {
+	if asksAPI(command) {
 		return parsed.Run(operator{ctx: ctx, out: os.Stdout})
 	}
 	c, err := config.Load(environ, line.Config)

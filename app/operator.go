@@ -91,6 +91,16 @@ func (o operator) act(base, path string, body any) error {
 	return err
 }
 
+// begin sends an order that is carried out in the background, and says so.
+func (o operator) begin(base, path string, body any) error {
+	var answer struct{ Message string }
+	if err := o.ask(base, http.MethodPost, path, body, &answer); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(o.out, answer.Message)
+	return err
+}
+
 // table prints rows under a header.
 func (o operator) table(header []string, rows [][]string) error {
 	w := tabwriter.NewWriter(o.out, 0, 0, 2, ' ', 0)

@@ -254,8 +254,13 @@ func readGaps(ctx context.Context, conn *pgxpool.Conn, gaps []GapError) ([]schem
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range events {
-		missing[e.Metadata.AggregateID]--
+	if !filled(missing, events) {
+		archived, err := readArchived(ctx, conn, queues, have, want)
+		if err != nil {
+			return nil, err
+		}
+		filled(missing, archived)
+		events = append(events, archived...)
 	}
 	for _, g := range gaps {
 		if missing[g.QueueID] > 0 {
@@ -263,4 +268,16 @@ func readGaps(ctx context.Context, conn *pgxpool.Conn, gaps []GapError) ([]schem
 		}
 	}
 	return events, nil
+}
+
+// filled takes events off what queues lack, and reports whether that is all.
+func filled(missing map[string]int64, events []schema.Recorded) bool {
+	lacking := int64(0)
+	for _, e := range events {
+		missing[e.Metadata.AggregateID]--
+	}
+	for _, n := range missing {
+		lacking += n
+	}
+	return lacking == 0
 }

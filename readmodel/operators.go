@@ -42,6 +42,17 @@ func (s *Store) OperatorActions(ctx context.Context, before int64, limit int) ([
 	return actions, nil
 }
 
+// RecordAction records what an operator has begun, which goes on in the background.
+func (s *Store) RecordAction(ctx context.Context, who Operator, action, target string) error {
+	_, err := s.pool.Exec(ctx, recordAction, who.Actor, action, target, who.Reason, 1)
+	if err != nil {
+		return fmt.Errorf("record %s %s: %w", action, target, err)
+	}
+	return nil
+}
+
+const recordAction = `INSERT INTO operator_actions (actor, action, target, reason, affected) VALUES ($1, $2, $3, $4, $5)`
+
 // StateError says that something is in a state in which an operator cannot change it
 // so.
 type StateError struct {
@@ -71,8 +82,7 @@ func (s *Store) act(ctx context.Context, who Operator, action, target, statement
 		if changed = tag.RowsAffected(); changed == 0 {
 			return errNothing
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO operator_actions (actor, action, target, reason, affected) VALUES ($1, $2, $3, $4, $5)`,
-			who.Actor, action, target, who.Reason, changed)
+		_, err = tx.Exec(ctx, recordAction, who.Actor, action, target, who.Reason, changed)
 		return err
 	})
 	if err != nil && !errors.Is(err, errNothing) {

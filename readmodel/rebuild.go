@@ -2,7 +2,11 @@ package readmodel
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,6 +19,9 @@ const (
 	// rebuildBatch is the number of events that a rebuild applies in one round
 	// trip, and so what bounds its memory.
 	rebuildBatch = 5000
+	// commitEvery is the number of batches of one transaction: what a killed rebuild
+	// has to do again.
+	commitEvery = 10
 	// catchUpRounds bounds how often a rebuild runs after the live events before it
 	// stops them, and catchUpEnough is how few may be left then.
 	catchUpRounds, catchUpEnough = 10, 200
@@ -29,152 +36,253 @@ type Progress struct {
 }
 
 // Rebuild makes a projection's tables anew from all stored events, beside the live
-// ones, and then lets them take their place. Live events go on meanwhile; only the
-// end, which runs after the events of the last moment, keeps those of this
-// projection waiting, with *RebuildingError. It is one transaction: readers see the
-// old rows until it commits, and nothing changes if it fails. Grants go over to the
-// new tables, triggers do not.
+// ones, compares them with those at one position, and then lets them take their place;
+// the old ones are kept for RollBack. Live events go on meanwhile; only two moments,
+// each after the events of the last moment before, keep those of this projection
+// waiting, with *RebuildingError. Readers see the old rows until the new ones are
+// there. Grants go over to the new tables, triggers do not.
+//
+// A rebuild that was killed goes on where it was, in the same build of the program.
+// One that fails leaves the live tables as they are.
 //
 // It takes two connections, and memory for rebuildBatch events times GOMAXPROCS and
-// three, and for one version a queue, however many events there are. progress, if not nil, is told
-// after each batch how far it has come.
+// three, and for one version a queue, however many events there are. progress, if not
+// nil, is told after each batch how far it has come.
 //
 // It returns the number of events, *RebuildRunningError where another process is
-// rebuilding the projection, and the errors of schema.Decode for an event that this
-// build cannot read.
+// rebuilding the projection, *DependentViewError, and the errors of schema.Decode for
+// an event that this build cannot read.
 func (s *Store) Rebuild(ctx context.Context, p Projection, progress func(Progress)) (events int64, err error) {
-	if progress == nil {
-		progress = func(Progress) {}
-	}
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		r := &rebuild{projection: p, tx: tx, reached: map[string]int64{}, progress: progress}
-		err := r.run(ctx, s)
-		events = r.done.Events
-		return err
-	})
+	events, err = s.rebuild(ctx, p, progress, (*rebuild).begin)
 	if err != nil {
 		return 0, fmt.Errorf("rebuild %s: %w", p.ID, err)
 	}
 	return events, nil
 }
 
-// rebuild is one rebuild in its transaction.
+// RollBack lets the tables that the last rebuild replaced, brought up to date, take
+// their place again. Those that they replace are kept in turn. It returns
+// *NotFoundError where none are kept, *PreviousError where a migration has changed the
+// tables since, and otherwise the errors of Rebuild.
+func (s *Store) RollBack(ctx context.Context, p Projection, progress func(Progress)) error {
+	if _, err := s.rebuild(ctx, p, progress, (*rebuild).beginRollBack); err != nil {
+		return fmt.Errorf("roll back %s: %w", p.ID, err)
+	}
+	return nil
+}
+
+// rebuild is one rebuild, on a session of its own: that holds its lock, and looks for
+// tables in the schema aside first.
 type rebuild struct {
+	store      *Store
 	projection Projection
-	tx         pgx.Tx
+	session    *pgx.Conn
 	aside      aside
-	reached    map[string]int64 // the last version applied, by queue
+	status     string
+	rollback   bool
+	place      place            // through which the replay has come
 	last       int64            // the highest position applied
+	reached    map[string]int64 // the last version applied, by queue
+	changed    map[string]bool  // the queues of reached that are not stored yet
 	done       Progress
 	progress   func(Progress)
 }
 
-func (r *rebuild) run(ctx context.Context, s *Store) error {
-	if err := r.begin(ctx); err != nil {
-		return err
+func (s *Store) rebuild(
+	ctx context.Context, p Projection, progress func(Progress), begin func(*rebuild, context.Context) error,
+) (events int64, err error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return 0, err
 	}
-	if err := s.replayAll(ctx, r.apply); err != nil {
-		return err
+	r := &rebuild{store: s, projection: p, session: conn.Hijack(), changed: map[string]bool{}, progress: progress}
+	defer closeSession(r.session)
+	if r.progress == nil {
+		r.progress = func(Progress) {}
 	}
-	if err := r.aside.finish(ctx, r.tx); err != nil {
-		return err
+	if err := r.lock(ctx); err != nil {
+		return 0, err
 	}
-	for range catchUpRounds {
-		caught, err := r.catchUp(ctx)
-		if err != nil {
-			return err
-		}
-		if caught <= catchUpEnough {
-			break
-		}
+	if err := begin(r, ctx); err != nil {
+		return 0, r.failed(ctx, err)
 	}
-	return r.takeOver(ctx)
+	if err := r.run(ctx); err != nil {
+		return 0, r.failed(ctx, err)
+	}
+	return r.done.Events, nil
 }
 
-func (r *rebuild) begin(ctx context.Context) error {
+// closeSession ends a session and gives its locks free: the server notices the end of
+// the connection a moment later.
+func closeSession(session *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, _ = session.Exec(ctx, "ROLLBACK; SELECT pg_advisory_unlock_all()")
+	_ = session.Close(ctx)
+}
+
+func (r *rebuild) lock(ctx context.Context) error {
 	var free bool
-	err := r.tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1, hashtext($2))", rebuildLockClass, r.projection.ID).Scan(&free)
+	err := r.session.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, hashtext($2))", rebuildLockClass, r.projection.ID).Scan(&free)
 	if err != nil {
 		return err
 	}
 	if !free {
 		return &RebuildRunningError{ProjectionID: r.projection.ID}
 	}
-	if err := r.tx.QueryRow(ctx, "SELECT coalesce(max(position), 0) FROM waiting_room_events").Scan(&r.done.Total); err != nil {
+	if _, err := r.session.Exec(ctx, "SELECT pg_advisory_lock_shared($1)", archiveLock); err != nil {
 		return err
 	}
-	r.aside, err = setAside(ctx, r.tx, r.projection)
+	// A crash may undo the last batches of a rebuild; its end is flushed.
+	_, err = r.session.Exec(ctx, "SET synchronous_commit = off")
 	return err
 }
 
-// apply applies events that are the next of their queues.
-func (r *rebuild) apply(ctx context.Context, events []schema.Recorded) error {
-	batch := &pgx.Batch{}
-	r.projection.apply(batch, events)
-	for _, e := range events {
-		r.reached[e.Metadata.AggregateID] = max(r.reached[e.Metadata.AggregateID], e.Metadata.Version)
-		r.last = max(r.last, e.Position)
+func (r *rebuild) run(ctx context.Context) error {
+	if r.status == rebuildReplaying {
+		if err := r.replay(ctx); err != nil {
+			return err
+		}
+		if err := r.finish(ctx); err != nil {
+			return err
+		}
 	}
-	if err := r.tx.SendBatch(ctx, batch).Close(); err != nil {
+	if err := r.runAfter(ctx); err != nil {
 		return err
 	}
-	r.done.Events += int64(len(events))
+	differences, err := r.compare(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.runAfter(ctx); err != nil {
+		return err
+	}
+	return r.takeOver(ctx, differences)
+}
+
+// replay applies all stored events behind the position.
+func (r *rebuild) replay(ctx context.Context) error {
+	pending := 0
+	err := r.store.replayAll(ctx, r.place, func(ctx context.Context, events []schema.Recorded, through place) error {
+		if pending == 0 {
+			if _, err := r.session.Exec(ctx, "BEGIN"); err != nil {
+				return err
+			}
+		}
+		if err := r.apply(ctx, events); err != nil {
+			return err
+		}
+		r.place = place{max(r.place.archive, through.archive), max(r.place.position, through.position)}
+		if pending++; pending < commitEvery {
+			return nil
+		}
+		pending = 0
+		return r.commit(ctx)
+	})
+	if err != nil || pending == 0 {
+		return err
+	}
+	return r.commit(ctx)
+}
+
+// apply applies those of the events that are the next of their queues. After a gap,
+// which a late commit leaves, the rest of a queue is left to catchUp.
+func (r *rebuild) apply(ctx context.Context, events []schema.Recorded) error {
+	var next []schema.Recorded
+	for _, e := range events {
+		r.last = max(r.last, e.Position)
+		if queueID := e.Metadata.AggregateID; e.Metadata.Version == r.reached[queueID]+1 {
+			r.reached[queueID], r.changed[queueID] = e.Metadata.Version, true
+			next = append(next, e)
+		}
+	}
+	batch := &pgx.Batch{}
+	r.projection.apply(batch, next)
+	if err := r.session.SendBatch(ctx, batch).Close(); err != nil {
+		return err
+	}
+	r.done.Events += int64(len(next))
 	r.done.Total = max(r.done.Total, r.done.Events)
 	r.progress(r.done)
 	return nil
 }
 
-// takeOver keeps live events of the projection out, applies what has come meanwhile
-// and swaps the tables.
-func (r *rebuild) takeOver(ctx context.Context) error {
-	if _, err := r.tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1, hashtext($2))", projectionLockClass, r.projection.ID); err != nil {
-		return err
+// commit notes in the transaction how far it has come, and ends it.
+func (r *rebuild) commit(ctx context.Context) error {
+	var versions []int64
+	queueIDs := slices.Sorted(maps.Keys(r.changed))
+	for _, id := range queueIDs {
+		versions = append(versions, r.reached[id])
 	}
-	if _, err := r.catchUp(ctx); err != nil {
-		return err
-	}
-	if err := r.aside.swap(ctx, r.tx); err != nil {
-		return err
-	}
-	return r.setVersions(ctx)
+	clear(r.changed)
+	batch := &pgx.Batch{}
+	r.aside.queueVersions(batch, queueIDs, versions)
+	batch.Queue(`UPDATE projection_rebuilds SET applied_archive = $2, applied_position = $3, events = $4, updated_at = now() WHERE projection_id = $1`,
+		r.projection.ID, r.place.archive, r.place.position, r.done.Events)
+	batch.Queue("COMMIT")
+	return r.session.SendBatch(ctx, batch).Close()
 }
 
-// catchUp applies the events that the live projection has applied and the rebuilt
-// one has not, and returns how many there were. Events that neither has will come.
+// finish makes the replayed tables what the live ones are.
+func (r *rebuild) finish(ctx context.Context) error {
+	return pgx.BeginFunc(ctx, r.session, func(tx pgx.Tx) error {
+		if err := r.aside.finish(ctx, tx); err != nil {
+			return err
+		}
+		return r.setStatus(ctx, tx, rebuildCatchingUp)
+	})
+}
+
+// runAfter runs after the live events until few are left.
+func (r *rebuild) runAfter(ctx context.Context) error {
+	for range catchUpRounds {
+		caught, err := r.catchUp(ctx)
+		if err != nil {
+			return err
+		}
+		if caught <= catchUpEnough {
+			return nil
+		}
+	}
+	return nil
+}
+
+// catchUp applies, in one transaction, the events that the live projection has applied
+// and the rebuilt one has not, and returns how many there were. Events that neither
+// has will come.
 func (r *rebuild) catchUp(ctx context.Context) (caught int64, err error) {
-	before := r.done.Events
-	rows, err := r.tx.Query(ctx, `SELECT aggregate_id, (versions ->> $1)::bigint FROM projection_queue_versions WHERE versions ? $1`, r.projection.ID)
-	if err != nil {
+	if _, err := r.session.Exec(ctx, "BEGIN"); err != nil {
 		return 0, err
 	}
-	var (
-		queues     []string
-		have, want []int64
-		queueID    string
-		live       int64
-	)
-	_, err = pgx.ForEachRow(rows, []any{&queueID, &live}, func() error {
-		if reached := r.reached[queueID]; live > reached {
-			queues, have, want = append(queues, queueID), append(have, reached), append(want, live)
-		}
-		return nil
-	})
+	if caught, err = r.applyMissed(ctx); err != nil {
+		return 0, err
+	}
+	return caught, r.commit(ctx)
+}
+
+func (r *rebuild) applyMissed(ctx context.Context) (caught int64, err error) {
+	before := r.done.Events
+	queues, have, want, err := r.missed(ctx)
 	if err != nil || len(queues) == 0 {
 		return 0, err
 	}
-	_, err = r.tx.Exec(ctx, "DECLARE missed NO SCROLL CURSOR FOR "+selectRecorded+`
+	_, err = r.session.Exec(ctx, "DECLARE missed NO SCROLL CURSOR FOR "+selectRecorded+`
 		JOIN unnest($1::text[], $2::bigint[], $3::bigint[]) AS gap (queue_id, have, want)
 		ON aggregate_id = gap.queue_id AND version > gap.have AND version <= gap.want ORDER BY aggregate_id, version`, queues, have, want)
 	if err != nil {
 		return 0, err
 	}
 	for {
-		events, err := r.fetchMissed(ctx)
+		rows, err := r.session.Query(ctx, fmt.Sprintf("FETCH %d FROM missed", rebuildBatch))
+		if err != nil {
+			return 0, err
+		}
+		events, err := pgx.CollectRows(rows, scanRecorded)
 		if err != nil {
 			return 0, err
 		}
 		if len(events) == 0 {
-			_, err := r.tx.Exec(ctx, "CLOSE missed")
+			_, err := r.session.Exec(ctx, "CLOSE missed")
 			return r.done.Events - before, err
 		}
 		if err := r.apply(ctx, events); err != nil {
@@ -183,17 +291,48 @@ func (r *rebuild) catchUp(ctx context.Context) (caught int64, err error) {
 	}
 }
 
-func (r *rebuild) fetchMissed(ctx context.Context) ([]schema.Recorded, error) {
-	rows, err := r.tx.Query(ctx, fmt.Sprintf("FETCH %d FROM missed", rebuildBatch))
+// missed returns the queues of which the live projection has more.
+func (r *rebuild) missed(ctx context.Context) (queues []string, have, want []int64, err error) {
+	rows, err := r.session.Query(ctx, `SELECT aggregate_id, (versions ->> $1)::bigint FROM projection_queue_versions WHERE versions ? $1`, r.projection.ID)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	return pgx.CollectRows(rows, scanRecorded)
+	var (
+		queueID string
+		live    int64
+	)
+	_, err = pgx.ForEachRow(rows, []any{&queueID, &live}, func() error {
+		if reached := r.reached[queueID]; live > reached {
+			queues, have, want = append(queues, queueID), append(have, reached), append(want, live)
+		}
+		return nil
+	})
+	return queues, have, want, err
 }
 
-// setVersions writes how far the rebuilt tables have come. It locks the rows of all
-// queues in the order that live events lock theirs in.
-func (r *rebuild) setVersions(ctx context.Context) error {
+// takeOver keeps live events of the projection out, applies what has come meanwhile
+// and swaps the tables.
+func (r *rebuild) takeOver(ctx context.Context, differences []Difference) error {
+	return pgx.BeginFunc(ctx, r.session, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1, hashtext($2))", projectionLockClass, r.projection.ID); err != nil {
+			return err
+		}
+		if _, err := r.applyMissed(ctx); err != nil {
+			return err
+		}
+		if err := r.aside.swap(ctx, tx, r.projection); err != nil {
+			return err
+		}
+		return r.end(ctx, tx, differences)
+	})
+}
+
+// end writes how far the rebuilt tables have come. It locks the rows of all queues in
+// the order that live events lock theirs in.
+func (r *rebuild) end(ctx context.Context, tx pgx.Tx, differences []Difference) error {
 	batch := &pgx.Batch{}
 	batch.Queue("SELECT count(*) FROM (SELECT FROM projection_queue_versions ORDER BY aggregate_id FOR UPDATE) AS locked")
 	batch.Queue("UPDATE projection_queue_versions SET versions = versions - $1 WHERE versions ? $1", r.projection.ID)
@@ -203,12 +342,28 @@ func (r *rebuild) setVersions(ctx context.Context) error {
 	}
 	all.queue(batch)
 	batch.Queue(`
-		INSERT INTO projection_checkpoints (projection_id, last_event_id, last_event_name, last_position, events_processed, rebuilt_at, updated_at)
-		SELECT $1, e.event_id, e.event_name, $2, $3, now(), now()
-		FROM (SELECT) AS one LEFT JOIN waiting_room_events e ON e.position = $2
+		INSERT INTO projection_checkpoints AS c (projection_id, last_event_id, last_event_name, last_position, events_processed, rebuilt_at, updated_at)
+		SELECT $1, e.event_id, e.event_name, last.position, $3, now(), now()
+		FROM (SELECT greatest($2, (SELECT last_position FROM projection_checkpoints WHERE projection_id = $1)) AS position) AS last
+		LEFT JOIN waiting_room_events e ON e.position = last.position
 		ON CONFLICT (projection_id) DO UPDATE
 		SET last_event_id = EXCLUDED.last_event_id, last_event_name = EXCLUDED.last_event_name,
 		    last_position = EXCLUDED.last_position, events_processed = EXCLUDED.events_processed,
 		    rebuilt_at = now(), updated_at = now()`, r.projection.ID, r.last, r.done.Events)
-	return r.tx.SendBatch(ctx, batch).Close()
+	batch.Queue(`
+		UPDATE projection_rebuilds
+		SET status = 'DONE', applied_position = $2, events = $3, differences = $4, ended_at = now(), updated_at = now()
+		WHERE projection_id = $1`, r.projection.ID, r.last, r.done.Events, differences)
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+// failed gives the rebuild up, unless it was broken off: then it goes on later. It
+// returns the error.
+func (r *rebuild) failed(ctx context.Context, err error) error {
+	var running *RebuildRunningError
+	if ctx.Err() != nil || Unavailable(err) || errors.As(err, &running) {
+		return err
+	}
+	_, rollbackErr := r.session.Exec(ctx, "ROLLBACK")
+	return errors.Join(err, rollbackErr, r.giveUp(ctx, err))
 }

@@ -2,6 +2,7 @@ package readmodel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -27,16 +28,37 @@ type Rebuilder struct {
 
 	mu      sync.Mutex
 	running map[string]Progress
+	queues  map[string]bool
 }
 
 // NewRebuilder returns a rebuilder; Close it to end what it runs.
 func NewRebuilder(store *Store, logger *slog.Logger) *Rebuilder {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Rebuilder{store: store, logger: logger, ctx: ctx, cancel: cancel, running: map[string]Progress{}}
+	return &Rebuilder{
+		store: store, logger: logger, ctx: ctx, cancel: cancel, running: map[string]Progress{}, queues: map[string]bool{},
+	}
 }
 
 // Start begins the rebuilds, which run one after another, or returns *RebuildRunningError and begins none.
 func (r *Rebuilder) Start(projections ...Projection) error {
+	return r.start(r.store.Rebuild, "rebuild", projections...)
+}
+
+// RollBack begins to put the tables back that a projection's last rebuild replaced. It
+// returns *RebuildRunningError, or *NotFoundError or *PreviousError where that cannot be.
+func (r *Rebuilder) RollBack(ctx context.Context, p Projection) error {
+	if err := r.store.canRollBack(ctx, p); err != nil {
+		return err
+	}
+	return r.start(func(ctx context.Context, p Projection, progress func(Progress)) (int64, error) {
+		return 0, r.store.RollBack(ctx, p, progress)
+	}, "rollback", p)
+}
+
+// rebuilding makes one projection's tables.
+type rebuilding func(ctx context.Context, p Projection, progress func(Progress)) (events int64, err error)
+
+func (r *Rebuilder) start(work rebuilding, what string, projections ...Projection) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.ctx.Err(); err != nil {
@@ -53,9 +75,41 @@ func (r *Rebuilder) Start(projections ...Projection) error {
 	// One after another: each holds a connection for as long as it takes.
 	r.group.Go(func() {
 		for _, p := range projections {
-			r.rebuild(p)
+			r.run(work, what, p)
 		}
 	})
+	return nil
+}
+
+// maxQueues bounds the queues that are rebuilt at a time: each takes a connection.
+const maxQueues = 2
+
+// QueueRebuildError says that a queue cannot be rebuilt now.
+type QueueRebuildError struct {
+	QueueID string
+	// Running says that it is being rebuilt; else others are.
+	Running bool
+}
+
+func (e *QueueRebuildError) Error() string {
+	if e.Running {
+		return fmt.Sprintf("queue %q is being rebuilt; wait until that has ended", e.QueueID)
+	}
+	return "other queues are being rebuilt; wait until one has ended"
+}
+
+// StartQueue begins to rebuild one queue in all projections, or returns *QueueRebuildError.
+func (r *Rebuilder) StartQueue(queueID string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.ctx.Err(); err != nil {
+		return fmt.Errorf("the process is stopping: %w", err)
+	}
+	if r.queues[queueID] || len(r.queues) >= maxQueues {
+		return &QueueRebuildError{QueueID: queueID, Running: r.queues[queueID]}
+	}
+	r.queues[queueID] = true
+	r.group.Go(func() { r.runQueue(queueID) })
 	return nil
 }
 
@@ -67,6 +121,14 @@ func (r *Rebuilder) Running(projectionID string) bool {
 	return running
 }
 
+// Queued reports whether this process is about to rebuild a projection.
+func (r *Rebuilder) Queued(projectionID string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	progress, running := r.running[projectionID]
+	return running && progress == Progress{}
+}
+
 // Progress returns how far this process's rebuild of a projection has come; zero
 // while none runs.
 func (r *Rebuilder) Progress(projectionID string) Progress {
@@ -75,7 +137,7 @@ func (r *Rebuilder) Progress(projectionID string) Progress {
 	return r.running[projectionID]
 }
 
-// Close breaks off what runs, which changes nothing, and waits for its end.
+// Close breaks off what runs and waits for its end. The next process goes on with it.
 func (r *Rebuilder) Close() {
 	r.mu.Lock()
 	r.cancel()
@@ -83,10 +145,51 @@ func (r *Rebuilder) Close() {
 	r.group.Wait()
 }
 
+// lookForUnfinished is how often rebuilds are looked for that another process left, and
+// lookAgain while there are some: a session that was killed holds its lock for a moment.
+const (
+	lookForUnfinished = time.Minute
+	lookAgain         = 2 * time.Second
+)
+
+// Run goes on with rebuilds that a process left unfinished, until ctx ends or Close is
+// called.
+func (r *Rebuilder) Run(ctx context.Context) error {
+	for {
+		pause := lookForUnfinished
+		if r.resume(ctx) {
+			pause = lookAgain
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+		case <-r.ctx.Done():
+		case <-timer.C:
+			continue
+		}
+		timer.Stop()
+		return nil
+	}
+}
+
+// resume reports whether there are unfinished rebuilds, here or elsewhere.
+func (r *Rebuilder) resume(ctx context.Context) bool {
+	unfinished, err := r.store.UnfinishedRebuilds(ctx)
+	if err != nil && ctx.Err() == nil {
+		r.logger.WarnContext(ctx, "unfinished rebuilds could not be looked for", "Component", "ProjectionWorker", "error", err)
+	}
+	for _, state := range unfinished {
+		if p, known := ProjectionByID(state.ProjectionID); known && !r.Running(p.ID) {
+			_ = r.Start(p) // one that runs elsewhere says so in the log
+		}
+	}
+	return len(unfinished) > 0
+}
+
 // reportEvery is how often a rebuild logs how far it has come.
 const reportEvery = 3 * time.Second
 
-func (r *Rebuilder) rebuild(p Projection) {
+func (r *Rebuilder) run(work rebuilding, what string, p Projection) {
 	defer func() {
 		r.mu.Lock()
 		delete(r.running, p.ID)
@@ -94,22 +197,57 @@ func (r *Rebuilder) rebuild(p Projection) {
 	}()
 	start := time.Now()
 	logger := r.logger.With("Component", "ProjectionWorker", "projection", p.ID)
-	logger.InfoContext(r.ctx, "rebuild started")
+	logger.DebugContext(r.ctx, what+" begins")
 	reported := start
-	events, err := r.store.Rebuild(r.ctx, p, func(now Progress) {
+	events, err := work(r.ctx, p, func(now Progress) {
 		r.mu.Lock()
 		r.running[p.ID] = now
 		r.mu.Unlock()
 		if time.Since(reported) > reportEvery {
 			reported = time.Now()
-			logger.InfoContext(r.ctx, "rebuild goes on", "events", now.Events, "total", now.Total,
-				"eventsPerSecond", int(float64(now.Events)/time.Since(start).Seconds()))
+			logger.InfoContext(r.ctx, what+" goes on", "events", now.Events, "total", now.Total)
 		}
 	})
 	took := float64(time.Since(start).Microseconds()) / 1000
+	var running *RebuildRunningError
+	switch {
+	case errors.As(err, &running):
+		logger.DebugContext(r.ctx, "another process does it")
+	case err != nil && r.ctx.Err() != nil:
+		logger.InfoContext(r.ctx, what+" broken off; the next process goes on with it", "ProcessingDurationMs", took)
+	case err != nil:
+		logger.ErrorContext(r.ctx, what+" failed; the read model is as it was", "EventType", "ProjectionError", "ProcessingDurationMs", took, "error", err)
+	default:
+		r.report(logger, what+" done", p, events, took)
+	}
+}
+
+// report logs the end, with the rows in which the live tables differed.
+func (r *Rebuilder) report(logger *slog.Logger, message string, p Projection, events int64, took float64) {
+	state, err := r.store.RebuildStateOf(r.ctx, p.ID)
 	if err != nil {
-		logger.ErrorContext(r.ctx, "rebuild failed; the read model is as it was", "EventType", "ProjectionError", "ProcessingDurationMs", took, "error", err)
+		logger.WarnContext(r.ctx, "the differences could not be read", "error", err)
+	}
+	var onlyLive, onlyRebuilt int64
+	for _, d := range state.Differences {
+		onlyLive, onlyRebuilt = onlyLive+d.OnlyLive, onlyRebuilt+d.OnlyRebuilt
+	}
+	logger.InfoContext(r.ctx, message, "events", events, "ProcessingDurationMs", took, "rowsOnlyLive", onlyLive, "rowsOnlyRebuilt", onlyRebuilt)
+}
+
+func (r *Rebuilder) runQueue(queueID string) {
+	defer func() {
+		r.mu.Lock()
+		delete(r.queues, queueID)
+		r.mu.Unlock()
+	}()
+	start := time.Now()
+	events, err := r.store.RebuildQueue(r.ctx, queueID)
+	took := float64(time.Since(start).Microseconds()) / 1000
+	if err != nil {
+		r.logger.ErrorContext(r.ctx, "the rebuild of a queue failed; the read model is as it was", "Component", "ProjectionWorker",
+			"EventType", "ProjectionError", "queueId", queueID, "ProcessingDurationMs", took, "error", err)
 		return
 	}
-	logger.InfoContext(r.ctx, "rebuild done", "events", events, "ProcessingDurationMs", took)
+	r.logger.InfoContext(r.ctx, "a queue was rebuilt", "Component", "ProjectionWorker", "queueId", queueID, "events", events, "ProcessingDurationMs", took)
 }

@@ -2,9 +2,7 @@ package readmodel
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,43 +14,42 @@ const selectRecorded = `SELECT position, event_id::text, aggregate_id, version, 
 
 func scanRecorded(row pgx.CollectableRow) (schema.Recorded, error) {
 	var (
-		r                 schema.Recorded
-		eventID, queueID  string
-		version           int64
-		name              string
-		payload, metadata []byte
-		createdAt         time.Time
+		stored  schema.ArchivedEvent
+		queueID string
 	)
-	if err := row.Scan(&r.Position, &eventID, &queueID, &version, &name, &payload, &metadata, &createdAt); err != nil {
-		return r, err
-	}
-	if err := json.Unmarshal(metadata, &r.Metadata); err != nil {
-		return r, fmt.Errorf("metadata of event %s: %w", eventID, err)
-	}
-	// The columns are the truth; a row written by hand may have no metadata.
-	r.Metadata.EventID, r.Metadata.AggregateID, r.Metadata.Version = eventID, queueID, version
-	if r.Metadata.OccurredAt.IsZero() {
-		r.Metadata.OccurredAt = createdAt
-	}
-	event, err := schema.Decode(name, r.Metadata.SchemaVersion, payload)
+	err := row.Scan(&stored.Position, &stored.EventID, &queueID, &stored.Version, &stored.EventName, &stored.Payload, &stored.Metadata, &stored.CreatedAt)
 	if err != nil {
-		return r, fmt.Errorf("event %s at position %d: %w", eventID, r.Position, err)
+		return schema.Recorded{}, err
 	}
-	r.Event = event
-	return r, nil
+	return recorded(stored, queueID)
 }
 
 // EventsAfter returns at most limit events of a queue behind a version, oldest
 // first. A queue that does not exist has none.
 func (s *Store) EventsAfter(ctx context.Context, queueID string, version int64, limit int) ([]schema.Recorded, error) {
-	rows, err := s.pool.Query(ctx, selectRecorded+`WHERE aggregate_id = $1 AND version > $2 ORDER BY version LIMIT $3`,
-		queueID, version, limit)
-	if err != nil {
-		return nil, fmt.Errorf("read the events of queue %q: %w", queueID, err)
-	}
-	events, err := pgx.CollectRows(rows, scanRecorded)
+	events, err := eventsAfter(ctx, s.pool, queueID, version, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the events of queue %q: %w", queueID, err)
 	}
 	return events, nil
+}
+
+func eventsAfter(ctx context.Context, q querier, queueID string, version int64, limit int) ([]schema.Recorded, error) {
+	rows, err := q.Query(ctx, selectRecorded+`WHERE aggregate_id = $1 AND version > $2 ORDER BY version LIMIT $3`,
+		queueID, version, limit)
+	if err != nil {
+		return nil, err
+	}
+	events, err := pgx.CollectRows(rows, scanRecorded)
+	if err != nil || len(events) == 0 || events[0].Metadata.Version == version+1 {
+		return events, err
+	}
+	// What comes before has been archived.
+	until := min(version+int64(limit), events[0].Metadata.Version-1)
+	archived, err := readArchived(ctx, q, []string{queueID}, []int64{version}, []int64{until})
+	if err != nil {
+		return nil, err
+	}
+	events = append(archived, events...)
+	return events[:min(limit, len(events))], nil
 }

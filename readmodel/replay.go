@@ -17,7 +17,7 @@ import (
 const selectStored = `
 	SELECT position, aggregate_id, version, event_name, payload::text,
 	       coalesce(metadata ->> 'schemaVersion', ''), coalesce(metadata ->> 'occurredAt', ''), created_at
-	FROM waiting_room_events ORDER BY position`
+	FROM waiting_room_events WHERE position > $1 ORDER BY position`
 
 // storedRow is an event as selectStored returns it.
 type storedRow struct {
@@ -28,17 +28,24 @@ type storedRow struct {
 	createdAt                 time.Time
 }
 
+// place is how far a replay has come: through which row of the archive, which comes
+// first, and through which position.
+type place struct{ archive, position int64 }
+
 // chunk is a part of the store on its way: read, then decoded, then applied.
 type chunk struct {
+	queueID string // of archived events,
+	content []byte // compressed; else
 	rows    []storedRow
+	through place
 	events  []schema.Recorded
 	err     error
 	decoded chan struct{} // closed when events, or err, are there
 }
 
-// replayAll gives all stored events to apply, in batches. They are read on a
-// connection of its own and decoded beside that, ahead of apply by a few batches.
-func (s *Store) replayAll(ctx context.Context, apply func(context.Context, []schema.Recorded) error) error {
+// replayAll gives all archived and stored events behind a place to apply, in batches. They
+// are read on a connection of its own and decoded beside that, ahead of apply by a few batches.
+func (s *Store) replayAll(ctx context.Context, after place, apply func(context.Context, []schema.Recorded, place) error) error {
 	reading, stop := context.WithCancel(ctx)
 	chunks := make(chan *chunk, runtime.GOMAXPROCS(0))
 	var (
@@ -47,7 +54,7 @@ func (s *Store) replayAll(ctx context.Context, apply func(context.Context, []sch
 	)
 	group.Go(func() {
 		defer close(chunks)
-		readErr = s.readAll(reading, func(c *chunk) error {
+		handOut := func(c *chunk) error {
 			group.Go(c.decode)
 			select {
 			case chunks <- c:
@@ -55,9 +62,12 @@ func (s *Store) replayAll(ctx context.Context, apply func(context.Context, []sch
 			case <-reading.Done():
 				return context.Cause(reading)
 			}
-		})
+		}
+		if readErr = s.readArchive(reading, after, handOut); readErr == nil {
+			readErr = s.readAll(reading, after.position, handOut)
+		}
 	})
-	err := applyChunks(chunks, func(events []schema.Recorded) error { return apply(ctx, events) })
+	err := applyChunks(chunks, func(c *chunk) error { return apply(ctx, c.events, c.through) })
 	stop()
 	group.Wait()
 	if err != nil {
@@ -66,22 +76,44 @@ func (s *Store) replayAll(ctx context.Context, apply func(context.Context, []sch
 	return readErr
 }
 
-func applyChunks(chunks <-chan *chunk, apply func([]schema.Recorded) error) error {
+func applyChunks(chunks <-chan *chunk, apply func(*chunk) error) error {
 	for c := range chunks {
 		<-c.decoded
 		if c.err != nil {
 			return c.err
 		}
-		if err := apply(c.events); err != nil {
+		if err := apply(c); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// readAll reads all stored events and hands them out in chunks.
-func (s *Store) readAll(ctx context.Context, handOut func(*chunk) error) error {
-	rows, err := s.pool.Query(ctx, selectStored)
+// readArchive reads the archive behind a place and hands it out row by row.
+func (s *Store) readArchive(ctx context.Context, after place, handOut func(*chunk) error) error {
+	rows, err := s.pool.Query(ctx, "SELECT id, aggregate_id, content FROM archived_events WHERE id > $1 ORDER BY id", after.archive)
+	if err != nil {
+		return fmt.Errorf("read the archive: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		c := &chunk{through: after, decoded: make(chan struct{})}
+		if err := rows.Scan(&c.through.archive, &c.queueID, &c.content); err != nil {
+			return fmt.Errorf("read the archive: %w", err)
+		}
+		if err := handOut(c); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read the archive: %w", err)
+	}
+	return nil
+}
+
+// readAll reads all stored events behind a position and hands them out in chunks.
+func (s *Store) readAll(ctx context.Context, after int64, handOut func(*chunk) error) error {
+	rows, err := s.pool.Query(ctx, selectStored, after)
 	if err != nil {
 		return fmt.Errorf("read the events: %w", err)
 	}
@@ -93,7 +125,7 @@ func (s *Store) readAll(ctx context.Context, handOut func(*chunk) error) error {
 		if err != nil {
 			return fmt.Errorf("read the events: %w", err)
 		}
-		next.rows = append(next.rows, r)
+		next.rows, next.through.position = append(next.rows, r), r.position
 		if len(next.rows) == rebuildBatch {
 			if err := handOut(next); err != nil {
 				return err
@@ -114,9 +146,13 @@ func newChunk() *chunk {
 	return &chunk{rows: make([]storedRow, 0, rebuildBatch), decoded: make(chan struct{})}
 }
 
-// decode turns the rows into events.
+// decode turns what was read into events.
 func (c *chunk) decode() {
 	defer close(c.decoded)
+	if c.content != nil {
+		c.events, c.err = recordedIn(c.queueID, c.content)
+		return
+	}
 	c.events = make([]schema.Recorded, len(c.rows))
 	for i, row := range c.rows {
 		if c.events[i], c.err = row.decode(); c.err != nil {

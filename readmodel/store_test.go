@@ -209,3 +209,26 @@ func TestAnUnknownEventIDIsNoLag(t *testing.T) {
 		t.Errorf("an event without a lag row failed: %v", err)
 	}
 }
+
+// A rehearsal tells what Apply would do, and does nothing.
+func TestARehearsalChangesNothing(t *testing.T) {
+	f := newFixture(t)
+	events := f.store(t, "q", created("q"), checkedIn("q", "p", "Low", 0), checkedIn("q", "p2", "Low", 1))
+	f.apply(t, events[0])
+	before := f.dump(t, "")
+	for _, p := range readmodel.Projections() {
+		if err := f.views.Rehearse(t.Context(), p, events[2]); err != nil { // with the gap before it
+			t.Errorf("%s: %v", p.ID, err)
+		}
+	}
+	f.exec(t, "ALTER TABLE waiting_queue_members ADD CHECK (patient_id <> 'p2')")
+	if err := f.views.Rehearse(t.Context(), readmodel.Monitor, events[2]); err == nil {
+		t.Error("a row that is refused passed the rehearsal")
+	}
+	if diff := cmp.Diff(before, f.dump(t, "")); diff != "" {
+		t.Errorf("the rehearsals changed the views:\n%s", diff)
+	}
+	if applied, err := f.applyTo(t, readmodel.History, events[2]); err != nil || applied != 2 {
+		t.Errorf("afterwards it applied %d events, error %v", applied, err)
+	}
+}

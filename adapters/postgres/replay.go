@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -25,8 +26,33 @@ func (s *EventStore) Load(ctx context.Context, queues ...*waitingroom.Queue) err
 			queueReplay(batch, q, selectLater, q.ID(), q.Version())
 		}
 	}
-	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
+	err := s.pool.SendBatch(ctx, batch).Close()
+	var gap *gapError
+	if errors.As(err, &gap) { // its snapshot is gone and its first events are archived
+		return s.loadEach(ctx, queues)
+	}
+	if err != nil {
 		return fmt.Errorf("load %d queues: %w", len(queues), err)
+	}
+	return nil
+}
+
+// gapError says that the next event of a queue is not among the stored ones.
+type gapError struct {
+	queueID    string
+	have, next int64
+}
+
+func (e *gapError) Error() string {
+	return fmt.Sprintf("queue %q is at version %d and its next stored event at %d", e.queueID, e.have, e.next)
+}
+
+// loadEach loads queues one by one from their first events.
+func (s *EventStore) loadEach(ctx context.Context, queues []*waitingroom.Queue) error {
+	for _, q := range queues {
+		if err := s.loadWhole(ctx, q); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -60,6 +86,9 @@ func queueReplay(batch *pgx.Batch, q *waitingroom.Queue, query string, args ...a
 		_, err := pgx.ForEachRow(rows, []any{&name, &wire, &version, &jsonObject}, func() error {
 			if name == nil {
 				return restore(q, version, jsonObject)
+			}
+			if version != q.Version()+1 {
+				return &gapError{queueID: q.ID(), have: q.Version(), next: version}
 			}
 			return replay(q, *name, wire, jsonObject)
 		})

@@ -251,18 +251,23 @@ func (s *Server) startAPI(ctx context.Context, operations *httpapi.Operations, w
 	if err != nil {
 		return nil, err
 	}
+	retention, err := s.newRetention()
+	if err != nil {
+		return nil, err
+	}
 	rebuilds := readmodel.NewRebuilder(s.views, s.logger)
 	err = errors.Join(
 		s.process.start(ctx, stage{name: "relay wake-up", run: notifier.Run}),
 		s.process.start(ctx, s.answersStage(store)),
-		s.process.start(ctx, closeStage("rebuilds", func() error { rebuilds.Close(); return nil })),
+		s.process.start(ctx, stage{name: "retention", run: retention.Run}),
+		s.process.start(ctx, stage{name: "rebuilds", run: rebuilds.Run, stop: func() error { rebuilds.Close(); return nil }}),
 		s.process.start(ctx, commands),
 	)
 	if err != nil {
 		return nil, err
 	}
 	return httpapi.New(bus, s.views, rebuilds, operations, s.logger, s.registry, httpapi.Config{
-		MaxBodyBytes: s.config.Api.MaxBodyBytes, Annotate: logging.WithCorrelationID, Rehearsals: s.rehearsals(),
+		MaxBodyBytes: s.config.Api.MaxBodyBytes, Annotate: logging.WithCorrelationID, Rehearsals: s.rehearsals(), Retain: retention.Start,
 	})
 }
 

@@ -29,6 +29,8 @@ type Config struct {
 	Annotate func(ctx context.Context, correlationID string) context.Context
 	// Rehearsals are those of the handlers that can be rehearsed. Default: none can.
 	Rehearsals poison.Rehearsals
+	// Retain begins to archive and prune; it must not block. Default: nothing happens.
+	Retain func()
 	// Version is shown in the OpenAPI document. Default: "1.0.0".
 	Version string
 }
@@ -42,6 +44,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Annotate == nil {
 		c.Annotate = func(ctx context.Context, _ string) context.Context { return ctx }
+	}
+	if c.Retain == nil {
+		c.Retain = func() {}
 	}
 	if c.Version == "" {
 		c.Version = "1.0.0"
@@ -121,6 +126,8 @@ func (a *api) routes(h huma.API) {
 	a.operatorRoutes(h)
 	a.lagRoutes(h)
 	a.projectionRoutes(h)
+	a.rebuildRoutes(h)
+	a.retentionRoutes(h)
 }
 
 // recoverPanic turns a panic of a route into a 500 without its details.

@@ -97,6 +97,8 @@ func problemOf(ctx context.Context, err error) *Problem {
 		refusal     *waitingroom.Error
 		notFound    *readmodel.NotFoundError
 		running     *readmodel.RebuildRunningError
+		busy        *readmodel.QueueRebuildError
+		previous    *readmodel.PreviousError
 		unavailable *command.UnavailableError
 		state       *readmodel.StateError
 		behind      *readmodel.BehindError
@@ -122,6 +124,10 @@ func problemOf(ctx context.Context, err error) *Problem {
 		return newProblem(ctx, http.StatusConflict, codeWrongState, state.Error())
 	case errors.As(err, &running):
 		return newProblem(ctx, http.StatusConflict, codeRebuildRunning, running.Error())
+	case errors.As(err, &busy):
+		return newProblem(ctx, http.StatusConflict, codeRebuildRunning, busy.Error())
+	case errors.As(err, &previous):
+		return newProblem(ctx, http.StatusConflict, codeWrongState, previous.Error())
 	case errors.As(err, &unavailable), readmodel.Unavailable(err), errors.Is(err, context.Canceled):
 		return newProblem(ctx, http.StatusServiceUnavailable, codeUnavailable,
 			"the database is away or overloaded; send the request again in a moment")

@@ -62,31 +62,11 @@ type checkpointRequest struct {
 
 type checkpointResponse struct{ Body checkpoint }
 
-type rebuildRequest struct {
-	ProjectionID string `query:"projectionId" maxLength:"64" doc:"One projection; all unless given." example:"monitor"`
-}
-
-type rebuildResponse struct {
-	Body struct {
-		Success       bool     `json:"success"`
-		Message       string   `json:"message"`
-		CorrelationID string   `json:"correlationId"`
-		Projections   []string `json:"projections" nullable:"false" doc:"Those whose rebuild has started."`
-	}
-}
-
 func (a *api) projectionRoutes(h huma.API) {
 	huma.Register(h, operation("projections-health", http.MethodGet, "/api/projections/health", "Operations",
 		"How far the projections have come", "One entry a projection."), a.projectionsHealth)
 	huma.Register(h, operation("projection-checkpoint", http.MethodGet, "/api/projections/{projectionId}/checkpoint", "Operations",
 		"How far one projection has come", "", http.StatusNotFound, http.StatusUnprocessableEntity), a.checkpoint)
-
-	rebuild := operation("projections-rebuild", http.MethodPost, "/api/projections/rebuild", "Operations",
-		"Rebuild read models from the event store",
-		"Works in the background; readers see the old rows until the new ones are complete. Follow it at /api/projections/health.",
-		http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity)
-	rebuild.DefaultStatus = http.StatusAccepted
-	huma.Register(h, rebuild, a.rebuild)
 }
 
 func (a *api) projectionsHealth(ctx context.Context, _ *struct{}) (*projectionsHealthResponse, error) {
@@ -112,25 +92,4 @@ func (a *api) checkpoint(ctx context.Context, r *checkpointRequest) (*checkpoint
 		return nil, a.fail(ctx, err)
 	}
 	return &checkpointResponse{Body: a.toCheckpoint(c)}, nil
-}
-
-func (a *api) rebuild(ctx context.Context, r *rebuildRequest) (*rebuildResponse, error) {
-	projections := readmodel.Projections()
-	if r.ProjectionID != "" {
-		p, known := readmodel.ProjectionByID(r.ProjectionID)
-		if !known {
-			return nil, a.fail(ctx, &readmodel.NotFoundError{Kind: "projection", ID: r.ProjectionID})
-		}
-		projections = []readmodel.Projection{p}
-	}
-	if err := a.rebuilds.Start(projections...); err != nil {
-		return nil, a.fail(ctx, err)
-	}
-	response := &rebuildResponse{}
-	response.Body.Success, response.Body.Message = true, "rebuild started; follow it at /api/projections/health"
-	response.Body.CorrelationID = correlationID(ctx)
-	for _, p := range projections {
-		response.Body.Projections = append(response.Body.Projections, p.ID)
-	}
-	return response, nil
 }

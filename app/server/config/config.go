@@ -20,6 +20,7 @@ type Config struct {
 	Api              Api              `envPrefix:"Api__"`
 	Worker           Worker           `envPrefix:"Worker__"`
 	Projections      Projections      `envPrefix:"Projections__"`
+	Retention        Retention        `envPrefix:"Retention__"`
 	Embedded         Embedded         `envPrefix:"Embedded__"`
 	Logging          Logging          `envPrefix:"Logging__"`
 	Seq              Seq              `envPrefix:"Seq__"`
@@ -102,6 +103,28 @@ type Projections struct {
 	// ReplaysPerSecond bounds how fast poisoned messages are replayed.
 	ReplaysPerSecond int `env:"ReplaysPerSecond" envDefault:"50" min:"1" max:"10000" doc:"The most poisoned messages of a second that are handed to their handlers again when an operator has ordered it."`
 }
+
+// Retention says how long what is kept; OutboxDispatcher__RetentionHours is the outbox's.
+type Retention struct {
+	ArchiveAfterDays int `env:"ArchiveAfterDays" envDefault:"90" min:"0" max:"36500" doc:"The age from which events of finished visits are moved into the compressed archive; 0 never. Replays read them there."`
+	LagDays          int `env:"LagDays" envDefault:"30" min:"0" max:"36500" doc:"How long the lag of single events is kept; 0 for ever. The figures per minute stay."`
+	PoisonDays       int `env:"PoisonDays" envDefault:"90" min:"0" max:"36500" doc:"How long poisoned messages are kept after they were replayed or discarded; 0 for ever."`
+	IntervalHours    int `env:"IntervalHours" envDefault:"24" min:"1" max:"8760" doc:"How often the API archives and prunes."`
+}
+
+// ArchiveAfter is ArchiveAfterDays.
+func (r Retention) ArchiveAfter() time.Duration { return days(r.ArchiveAfterDays) }
+
+// Lag is LagDays.
+func (r Retention) Lag() time.Duration { return days(r.LagDays) }
+
+// Poison is PoisonDays.
+func (r Retention) Poison() time.Duration { return days(r.PoisonDays) }
+
+// Interval is IntervalHours.
+func (r Retention) Interval() time.Duration { return time.Duration(r.IntervalHours) * time.Hour }
+
+func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 
 // Embedded tunes the private PostgreSQL.
 type Embedded struct {

@@ -27,6 +27,7 @@ func defaults() config.Config {
 		Api:              config.Api{Address: "127.0.0.1:5000", ShutdownTimeoutSeconds: 30, MaxBodyBytes: 65536},
 		Worker:           config.Worker{Address: "127.0.0.1:5001"},
 		Projections:      config.Projections{Address: "127.0.0.1:5002", ReplaysPerSecond: 50},
+		Retention:        config.Retention{ArchiveAfterDays: 90, LagDays: 30, PoisonDays: 90, IntervalHours: 24},
 		Embedded:         config.Embedded{Download: true},
 		Logging:          config.Logging{Format: "text", Level: slog.LevelInfo},
 	}

@@ -1,0 +1,44 @@
+package main_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// What operators do by command: look at projections, rebuild them, put the old ones
+// back, rebuild a queue, archive and prune.
+func TestOperatorsRebuildAndPruneByCommand(t *testing.T) {
+	p := run(t, []string{"Embedded__DataDirectory=" + dataDirectory(t)}).started()
+	ask := func(args ...string) string {
+		t.Helper()
+		asked := run(t, nil, append(args, "--api", "http://"+p.address)...)
+		if code := asked.exit(); code != 0 {
+			t.Fatalf("rlapp %v: exit %d:\n%s", args, code, asked.output())
+		}
+		return asked.output()
+	}
+	says := func(text string, args ...string) func() error {
+		return func() error {
+			if said := ask(args...); !strings.Contains(said, text) {
+				return errors.New(said)
+			}
+			return nil
+		}
+	}
+	body := `{"queueId":"q","patientId":"p","patientName":"John Doe","priority":"LOW","consultationType":"Cardiology"}`
+	if status, answer, err := p.post("/api/waiting-room/check-in", body); status != 200 {
+		t.Fatal(status, answer, err)
+	}
+	eventually(t, says("UpToDate", "projection", "list"))
+	ask("projection", "rebuild", "monitor", "--actor", "ada", "--reason", "a test")
+	eventually(t, says(`"status": "DONE"`, "projection", "status", "monitor"))
+	ask("projection", "rollback", "monitor", "--actor", "ada")
+	eventually(t, says(`"rollBack": true`, "projection", "status", "monitor"))
+	ask("projection", "rebuild-queue", "q", "--actor", "ada")
+	ask("retention", "run", "--actor", "ada")
+	eventually(t, says("ARCHIVED", "retention", "list"))
+	if _, record := p.get("/api/operator-actions"); len(record["actions"].([]any)) != 4 {
+		t.Errorf("the record is %v", record)
+	}
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// retentionCommands are what operators do about old rows.
+type retentionCommands struct {
+	List retentionList `cmd:"" help:"What was archived and pruned, newest first."`
+	Run  retentionRun  `cmd:"" help:"Archive and prune now."`
+}
+
+type retentionList struct{ operatorFlags }
+
+// Run lists the last runs.
+func (c retentionList) Run(o operator) error {
+	var answer struct {
+		Runs []struct {
+			StartedAt                                                             time.Time
+			EndedAt                                                               *time.Time
+			ArchivedEvents, HeldQueues, PrunedLagRows, PrunedOutbox, PrunedPoison int64
+			Error                                                                 *string
+		}
+	}
+	if err := o.ask(c.API, http.MethodGet, "/api/retention", nil, &answer); err != nil {
+		return err
+	}
+	rows := make([][]string, len(answer.Runs))
+	for i, r := range answer.Runs {
+		rows[i] = []string{r.StartedAt.Format(time.RFC3339)}
+		for _, n := range []int64{r.ArchivedEvents, r.HeldQueues, r.PrunedLagRows, r.PrunedOutbox, r.PrunedPoison} {
+			rows[i] = append(rows[i], strconv.FormatInt(n, 10))
+		}
+		rows[i] = append(rows[i], text(r.Error))
+	}
+	return o.table([]string{"STARTED", "ARCHIVED", "HELD QUEUES", "LAG ROWS", "OUTBOX", "POISON", "ERROR"}, rows)
+}
+
+type retentionRun struct {
+	operatorFlags
+	whoFlags
+}
+
+// Run orders a run.
+func (c retentionRun) Run(o operator) error {
+	return o.begin(c.API, "/api/retention", map[string]any{"actor": c.Actor, "reason": c.Reason})
+}

@@ -1,0 +1,63 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+type retentionRunsRequest struct {
+	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"10" doc:"Most runs to return."`
+}
+
+type retentionRun struct {
+	ID             int64      `json:"id"`
+	StartedAt      time.Time  `json:"startedAt"`
+	EndedAt        *time.Time `json:"endedAt" doc:"Null while it runs."`
+	ArchivedEvents int64      `json:"archivedEvents"`
+	HeldQueues     int64      `json:"heldQueues" doc:"Queues of which old events stayed, since a patient has not been completed or cancelled for that long."`
+	PrunedLagRows  int64      `json:"prunedLagRows"`
+	PrunedOutbox   int64      `json:"prunedOutbox"`
+	PrunedPoison   int64      `json:"prunedPoison" doc:"Poisoned messages that were replayed or discarded."`
+	Error          *string    `json:"error" doc:"What failed; the rest was done."`
+}
+
+type retentionRunsResponse struct {
+	Body struct {
+		Runs []retentionRun `json:"runs" nullable:"false" doc:"Newest first."`
+	}
+}
+
+type retentionStartRequest struct{ Body Operator }
+
+func (a *api) retentionRoutes(h huma.API) {
+	huma.Register(h, operation("retention-runs", http.MethodGet, "/api/retention", "Operations",
+		"What was archived and pruned", "By schedule, or when an operator asked.", http.StatusUnprocessableEntity), a.retentionRuns)
+	start := operation("retention-start", http.MethodPost, "/api/retention", "Operations",
+		"Archive and prune now", "Works in the background; follow it with a GET.", http.StatusBadRequest, http.StatusUnprocessableEntity)
+	start.DefaultStatus = http.StatusAccepted
+	huma.Register(h, start, a.startRetention)
+}
+
+func (a *api) retentionRuns(ctx context.Context, r *retentionRunsRequest) (*retentionRunsResponse, error) {
+	runs, err := a.views.RetentionRuns(ctx, r.Limit)
+	if err != nil {
+		return nil, a.fail(ctx, err)
+	}
+	response := &retentionRunsResponse{}
+	response.Body.Runs = make([]retentionRun, len(runs))
+	for i, one := range runs {
+		response.Body.Runs[i] = retentionRun(one)
+	}
+	return response, nil
+}
+
+func (a *api) startRetention(ctx context.Context, r *retentionStartRequest) (*operatorResponse, error) {
+	err := a.views.RecordAction(ctx, r.Body.as(), "retention.start", "all")
+	if err == nil {
+		a.config.Retain()
+	}
+	return a.acted(ctx, "archiving and pruning started", 1, err)
+}

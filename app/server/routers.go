@@ -62,10 +62,14 @@ func (s *Server) commandStage(store *postgres.EventStore) (*command.Bus, stage, 
 	}
 	router.AddMiddleware(command.ReplyFailure)
 	s.metrics.AddPrometheusRouterMetrics(router)
-	command.Register(router, bus, command.NewHandlers(store, command.Config{
+	handlers := command.NewHandlers(store, command.Config{
 		MaxCapacity: s.config.WaitingRoom.MaxCapacity, Lanes: s.config.EventStore.Lanes, CacheSize: s.config.EventStore.CacheSize,
 		IsOutage: readmodel.Unavailable,
-	}))
+	})
+	if err := s.registry.Register(handlers); err != nil {
+		return nil, stage{}, fmt.Errorf("register the commands' metrics: %w", err)
+	}
+	command.Register(router, bus, handlers)
 	publisher, err := s.metrics.DecoratePublisher(bus)
 	if err != nil {
 		return nil, stage{}, fmt.Errorf("decorate the command bus: %w", err)

@@ -267,7 +267,7 @@ func (s *Server) startAPI(ctx context.Context, operations *httpapi.Operations, w
 		return nil, err
 	}
 	return httpapi.New(bus, s.views, rebuilds, operations, s.logger, s.registry, httpapi.Config{
-		MaxBodyBytes: s.config.Api.MaxBodyBytes, Annotate: logging.WithCorrelationID, Rehearsals: s.rehearsals(), Retain: retention.Start,
+		MaxBodyBytes: s.config.Api.MaxBodyBytes, MaxInFlight: s.config.Api.MaxInFlight, Annotate: logging.WithCorrelationID, Rehearsals: s.rehearsals(), Retain: retention.Start,
 	})
 }
 

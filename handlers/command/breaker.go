@@ -46,6 +46,13 @@ func (b *breaker) refuse() error {
 	return &UnavailableError{Reason: "the event store is away", Err: b.outage}
 }
 
+// open reports whether the store is away.
+func (b *breaker) open() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.outage != nil
+}
+
 // try is refuse for a batch, which then tries the store for all.
 func (b *breaker) try() error {
 	if err := b.refuse(); err != nil {

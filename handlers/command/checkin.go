@@ -92,16 +92,16 @@ func setDefault[T int | time.Duration](field *T, value T) {
 type Handlers struct {
 	config   Config
 	lanes    []*lane
+	away     *breaker
 	inFlight *inFlight
 }
 
 // NewHandlers returns the use cases.
 func NewHandlers(store EventStore, config Config) *Handlers {
 	config.setDefaults()
-	h := &Handlers{config: config, inFlight: newInFlight()}
-	away := &breaker{config: config}
+	h := &Handlers{config: config, away: &breaker{config: config}, inFlight: newInFlight()}
 	for range config.Lanes {
-		h.lanes = append(h.lanes, &lane{store: store, config: config, away: away, cache: newCache(config.CacheSize / config.Lanes)})
+		h.lanes = append(h.lanes, &lane{store: store, config: config, away: h.away, cache: newCache(config.CacheSize / config.Lanes)})
 	}
 	return h
 }

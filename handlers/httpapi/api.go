@@ -24,6 +24,9 @@ type Config struct {
 	MaxBodyBytes int64
 	// RequestTimeout bounds the work on one request. Default: 10 s.
 	RequestTimeout time.Duration
+	// MaxInFlight bounds the requests that are answered at a time; what comes beyond
+	// gets 503 at once. Default: 4000.
+	MaxInFlight int
 	// Annotate puts the correlation id into a request's context for the logs.
 	// Default: leaves the context as it is.
 	Annotate func(ctx context.Context, correlationID string) context.Context
@@ -41,6 +44,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.RequestTimeout == 0 {
 		c.RequestTimeout = 10 * time.Second
+	}
+	if c.MaxInFlight == 0 {
+		c.MaxInFlight = 4000
 	}
 	if c.Annotate == nil {
 		c.Annotate = func(ctx context.Context, _ string) context.Context { return ctx }
@@ -71,8 +77,8 @@ func New(
 	logger *slog.Logger, registerer prometheus.Registerer, config Config,
 ) (http.Handler, error) {
 	config.setDefaults()
-	if config.MaxBodyBytes < 0 || config.RequestTimeout < 0 {
-		return nil, errors.New("httpapi: MaxBodyBytes and RequestTimeout must be positive")
+	if config.MaxBodyBytes < 0 || config.RequestTimeout < 0 || config.MaxInFlight < 0 {
+		return nil, errors.New("httpapi: MaxBodyBytes, RequestTimeout and MaxInFlight must be positive")
 	}
 	durations, err := newRequestDurations(registerer)
 	if err != nil {
@@ -84,7 +90,7 @@ func New(
 	a := &api{commands: commands, views: views, rebuilds: rebuilds, logger: logger, durations: durations, config: config}
 
 	router := chi.NewRouter()
-	router.Use(a.correlate, a.observe, a.recoverPanic, a.guard)
+	router.Use(a.correlate, a.observe, a.bound, a.recoverPanic, a.guard)
 	router.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, newProblem(r.Context(), http.StatusNotFound, codeNotFound, "there is no such route; see /docs"))
 	})

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Wrap(m)) }
 
 // fixture is the API over a real command router and a database of the test's own.
 type fixture struct {
-	t        *testing.T
+	t        testing.TB
 	pool     *pgxpool.Pool
 	views    *readmodel.Store
 	url      string
@@ -38,12 +38,22 @@ type fixture struct {
 	logs     *bytes.Buffer
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	return newFixtureOn(t, postgrestest.Migrated(t))
 }
 
-func newFixtureOn(t *testing.T, connString string) *fixture {
+func newFixtureOn(t testing.TB, connString string) *fixture {
+	t.Helper()
+	return newFixtureTuned(t, connString, httpapi.Config{})
+}
+
+func newFixtureWith(t testing.TB, config httpapi.Config) *fixture {
+	t.Helper()
+	return newFixtureTuned(t, postgrestest.Migrated(t), config)
+}
+
+func newFixtureTuned(t testing.TB, connString string, config httpapi.Config) *fixture {
 	t.Helper()
 	f := &fixture{t: t, registry: prometheus.NewRegistry(), logs: &bytes.Buffer{}}
 	var err error
@@ -56,7 +66,7 @@ func newFixtureOn(t *testing.T, connString string) *fixture {
 	rebuilds := readmodel.NewRebuilder(f.views, slog.New(slog.DiscardHandler))
 	t.Cleanup(rebuilds.Close)
 	operations := httpapi.NewOperations(f.registry, httpapi.Check{Name: "postgres", Probe: f.views.Ping})
-	api, err := httpapi.New(newBus(t, f.pool), f.views, rebuilds, operations, logger, f.registry, httpapi.Config{})
+	api, err := httpapi.New(newBus(t, f.pool), f.views, rebuilds, operations, logger, f.registry, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +76,7 @@ func newFixtureOn(t *testing.T, connString string) *fixture {
 	return f
 }
 
-func newBus(t *testing.T, pool *pgxpool.Pool) *command.Bus {
+func newBus(t testing.TB, pool *pgxpool.Pool) *command.Bus {
 	t.Helper()
 	bus, err := inprocess.New(inprocess.Config{})
 	if err != nil {
@@ -102,7 +112,7 @@ type answer struct {
 	body   string
 }
 
-func (a answer) json(t *testing.T) map[string]any {
+func (a answer) json(t testing.TB) map[string]any {
 	t.Helper()
 	var v map[string]any
 	if err := json.Unmarshal([]byte(a.body), &v); err != nil {

@@ -87,6 +87,7 @@ type Api struct {
 	Address                string  `env:"Address" envDefault:"127.0.0.1:5000" accepts:"address" doc:"Where the API listens. It asks nobody who they are: open it to a trusted network only, for example as 0.0.0.0:5000 in a container."`
 	ShutdownTimeoutSeconds Seconds `env:"ShutdownTimeoutSeconds" envDefault:"30" doc:"How long a process, each of them, waits at its end for what is in flight."`
 	MaxBodyBytes           int64   `env:"MaxBodyBytes" envDefault:"65536" min:"1024" max:"16777216" doc:"The largest request body."`
+	MaxInFlight            int     `env:"MaxInFlight" envDefault:"4000" min:"1" max:"1000000" doc:"The most requests that are answered at a time, at some 100 KB each. What comes beyond gets 503 at once."`
 }
 
 // ShutdownTimeout is ShutdownTimeoutSeconds.

@@ -24,7 +24,7 @@ func defaults() config.Config {
 		RabbitMq:         config.RabbitMq{Port: 5672, UserName: "guest", Password: "guest", VirtualHost: "/"},
 		OutboxDispatcher: config.OutboxDispatcher{PollingIntervalSeconds: 5, BatchSize: 1000, RetentionHours: 168, MaxRetryAttempts: 5, BaseRetryDelaySeconds: 30},
 		WaitingRoom:      config.WaitingRoom{MaxCapacity: 100},
-		Api:              config.Api{Address: "127.0.0.1:5000", ShutdownTimeoutSeconds: 30, MaxBodyBytes: 65536},
+		Api:              config.Api{Address: "127.0.0.1:5000", ShutdownTimeoutSeconds: 30, MaxBodyBytes: 65536, MaxInFlight: 4000},
 		Worker:           config.Worker{Address: "127.0.0.1:5001"},
 		Projections:      config.Projections{Address: "127.0.0.1:5002", ReplaysPerSecond: 50},
 		Retention:        config.Retention{ArchiveAfterDays: 90, LagDays: 30, PoisonDays: 90, IntervalHours: 24},

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/rlapp/rlapp/app/server"
+	"github.com/rlapp/rlapp/app/server/config"
+)
+
+// commandLine is what faults understands.
+type commandLine struct {
+	Try struct {
+		Long   bool     `help:"Full rounds: 2,000 commands each, and every fault as long as it is meant to last."`
+		Rounds int      `help:"Rounds of each fault; 0 stands for 30 with --long, else 3."`
+		Only   []string `help:"Faults to try; all unless given."`
+		Resume bool     `help:"Leave out the faults that faults/results has enough long rounds of."`
+		Seed   uint64   `help:"What the requests are drawn from; 0 stands for the time."`
+	} `cmd:"" default:"withargs" help:"Try the faults, print the table, and with --long write it to faults/results (default)."`
+	List   struct{} `cmd:"" help:"List the faults."`
+	Render struct{} `cmd:"" help:"Write the table of the last long rounds into docs/reliability.md."`
+	Serve  struct {
+		Role string `arg:"" help:"api, worker or projections."`
+	} `cmd:"" hidden:"" help:"Be RLAPP in a role, with a recorder."`
+}
+
+const (
+	results = "faults/results"
+	page    = "docs/reliability.md"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	var line commandLine
+	parsed := kong.Parse(&line, kong.Name("faults"), kong.Description("Tries to break the promises of docs/reliability.md."))
+	var err error
+	switch strings.Fields(parsed.Command())[0] {
+	case "serve":
+		err = serve(ctx, server.Role(line.Serve.Role))
+	case "list":
+		for _, f := range faults() {
+			fmt.Printf("%-32s %s\n", f.name, f.what)
+		}
+	case "render":
+		err = renderLast()
+	default:
+		err = line.try(ctx)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "faults:", err)
+		os.Exit(1) //nolint:gocritic // nothing is left to be released
+	}
+}
+
+func (line commandLine) try(ctx context.Context) (err error) {
+	t := line.Try
+	z, rounds := short, 3
+	if t.Long {
+		z, rounds = long, 30
+	}
+	if t.Rounds > 0 {
+		rounds = t.Rounds
+	}
+	if t.Seed == 0 {
+		t.Seed = uint64(time.Now().Unix()) //nolint:gosec // after 1970
+	}
+	chosen, err := choose(t.Only)
+	if err != nil {
+		return err
+	}
+	r, err := readReport(results)
+	if err != nil {
+		return err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	l := &lab{program: program}
+	defer func() { err = errors.Join(err, l.close()) }()
+	var broken []error
+	for _, f := range chosen {
+		if t.Resume && r.rounds(f.name) >= rounds {
+			continue
+		}
+		tried := result{Fault: f.name, What: f.what, Commit: commit(ctx)}
+		err := l.try(ctx, f, z, rounds, t.Seed, func(c counts) {
+			tried.add(c)
+			fmt.Fprintf(os.Stderr, "%-32s round %d of %d: %+v\n", f.name, tried.Rounds, rounds, c)
+		})
+		if ctx.Err() != nil {
+			break
+		}
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "%-32s %v\n", f.name, err)
+		}
+		broken = append(broken, err)
+		r.put(tried)
+		if t.Long {
+			broken = append(broken, r.write(results))
+		}
+	}
+	fmt.Print(r.table())
+	return errors.Join(broken...)
+}
+
+// choose returns the faults of some names, all for none.
+func choose(names []string) (chosen []fault, err error) {
+	if len(names) == 0 {
+		return faults(), nil
+	}
+	for _, name := range names {
+		all := faults()
+		at := slices.IndexFunc(all, func(f fault) bool { return f.name == name })
+		if at < 0 {
+			return nil, fmt.Errorf("there is no fault %q; the command list lists them", name)
+		}
+		chosen = append(chosen, all[at])
+	}
+	return chosen, nil
+}
+
+// serve is RLAPP in a role, with a recorder. It prints its address once it is at work.
+func serve(ctx context.Context, role server.Role) error {
+	c, err := config.Load(os.Environ(), "")
+	if err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	s := server.New(role, c, logger, io.Discard, recordTo(os.Getenv("RLAPP_FAULTS_RECORDER")))
+	go func() {
+		<-s.Ready()
+		fmt.Println(s.Address())
+	}()
+	return s.Run(ctx)
+}

@@ -65,6 +65,9 @@ var queueModel = porcupine.Model{
 func TestAQueueIsLinearizable(t *testing.T) {
 	f := newFixture(t)
 	const clients, operations, seeds = 8, 500, 20
+	// The default transport keeps two connections to a host, and would open one for most requests.
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
+	t.Cleanup(client.CloseIdleConnections)
 	for seed := range uint64(seeds) {
 		queue := fmt.Sprintf("linear-%d", seed)
 		var (
@@ -78,7 +81,7 @@ func TestAQueueIsLinearizable(t *testing.T) {
 				for range operations {
 					op := operation{read: random.IntN(10) == 0, patient: random.IntN(linearPatients)}
 					called := time.Now().UnixNano()
-					got := ask(t, f.url, queue, op)
+					got := ask(t, client, f.url, queue, op)
 					returned := time.Now().UnixNano()
 					mu.Lock()
 					history = append(history, porcupine.Operation{ClientId: id, Input: op, Call: called, Output: got, Return: returned})
@@ -105,17 +108,17 @@ func TestTheLinearizabilityCheckFindsADouble(t *testing.T) {
 }
 
 // ask sends one operation, again where the answer is that too many came at once.
-func ask(t *testing.T, url string, queue string, op operation) answered {
+func ask(t *testing.T, client *http.Client, url string, queue string, op operation) answered {
 	t.Helper()
 	for {
-		got, code := askOnce(t, url, queue, op)
+		got, code := askOnce(t, client, url, queue, op)
 		if code != "concurrency_conflict" {
 			return got
 		}
 	}
 }
 
-func askOnce(t *testing.T, url string, queue string, op operation) (answered, string) {
+func askOnce(t *testing.T, client *http.Client, url string, queue string, op operation) (answered, string) {
 	t.Helper()
 	method, path, body := http.MethodPost, "/api/waiting-room/check-in", fmt.Sprintf(
 		`{"queueId":%q,"patientId":"p%d","patientName":"Perpetua Testname","priority":"LOW","consultationType":"Cardiology"}`, queue, op.patient)
@@ -128,7 +131,7 @@ func askOnce(t *testing.T, url string, queue string, op operation) (answered, st
 		return answered{}, ""
 	}
 	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		t.Error(err)
 		return answered{}, ""

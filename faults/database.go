@@ -70,12 +70,14 @@ func exhaustConnections(ctx context.Context, s *system, lasts time.Duration) err
 	return release()
 }
 
+// lockTables may meet a transaction that holds a later table and waits for an earlier
+// one: that one finds the deadlock first, and loses.
 func lockTables(ctx context.Context, s *system, lasts time.Duration) error {
 	conn, err := s.dial(ctx, "")
 	if err != nil {
 		return err
 	}
-	_, err = conn.Exec(ctx, `BEGIN; LOCK TABLE waiting_room_events, waiting_room_outbox, projection_queue_versions, waiting_queue_view, poison_messages
+	_, err = conn.Exec(ctx, `SET deadlock_timeout = '20s'; BEGIN; LOCK TABLE waiting_room_events, waiting_room_outbox, projection_queue_versions, waiting_queue_view, poison_messages
 		IN ACCESS EXCLUSIVE MODE`)
 	if err != nil {
 		return errors.Join(err, conn.Close(ctx))

@@ -30,6 +30,7 @@ func (s *suite) rebuild(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+			s.logf("    %s: %.0f events/s", projection, float64(events)/took.Seconds())
 			slowest = max(slowest, took)
 		}
 		s.add("rebuild", ours, float64(events)/slowest.Seconds())

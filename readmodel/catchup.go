@@ -3,7 +3,6 @@ package readmodel
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,24 +29,28 @@ type Check struct {
 	through int64
 }
 
-// Check looks at stored events, at most limit, behind those for which Checked was
-// called, and finds what projections lack of them, be it that the broker lost it or
-// that they were never told. Events younger than 25 s are left to the broker.
+// Check looks at stored events, at most limit, behind those for which it found nothing
+// missing or Checked was called, and finds what projections lack of them, be it that
+// the broker lost it or that they were never told. Events younger than 25 s are left to
+// the broker. While nothing is missing it is one statement.
 func (s *Store) Check(ctx context.Context, limit int) (c Check, err error) {
-	latest, err := s.settled(ctx, limit, &c)
-	if err != nil || len(latest) == 0 {
-		return c, err
+	var (
+		seen     int
+		settles  float64 // seconds
+		queueIDs []string
+		versions []int64
+	)
+	err = s.pool.QueryRow(ctx, lookAtEvents, projectionIDs(), settledAfter, limit).Scan(&seen, &settles, &c.through, &queueIDs, &versions)
+	if err != nil {
+		return c, fmt.Errorf("look at the event store: %w", err)
 	}
-	behind, err := s.behind(ctx, latest)
-	if err != nil || len(behind) == 0 {
-		return c, err
-	}
-	versions := make([]int64, len(behind))
-	for i, id := range behind {
-		versions[i] = latest[id]
+	c.Settles = time.Duration(settles * float64(time.Second))
+	c.More = seen == limit && c.Settles == 0
+	if len(queueIDs) == 0 {
+		return c, nil
 	}
 	rows, err := s.pool.Query(ctx, selectRecorded+`
-		JOIN unnest($1::text[], $2::bigint[]) AS k (queue_id, last) ON aggregate_id = k.queue_id AND version = k.last`, behind, versions)
+		JOIN unnest($1::text[], $2::bigint[]) AS k (queue_id, last) ON aggregate_id = k.queue_id AND version = k.last`, queueIDs, versions)
 	if err != nil {
 		return c, fmt.Errorf("read what projections lack: %w", err)
 	}
@@ -57,61 +60,36 @@ func (s *Store) Check(ctx context.Context, limit int) (c Check, err error) {
 	return c, nil
 }
 
-// settled returns the last settled version of each queue among the next events.
-func (s *Store) settled(ctx context.Context, limit int, c *Check) (latest map[string]int64, err error) {
-	rows, err := s.pool.Query(ctx, `
-		WITH checked AS MATERIALIZED (
-			SELECT min(coalesce(c.checked_position, 0)) AS position
-			FROM unnest($1::text[]) AS p (id) LEFT JOIN projection_checkpoints c ON c.projection_id = p.id
-		)
-		SELECT position, aggregate_id, version, extract(epoch FROM created_at + $2::interval - now())::float8
-		FROM waiting_room_events WHERE position > (SELECT position FROM checked) ORDER BY position LIMIT $3`,
-		projectionIDs(), settledAfter, limit)
-	if err != nil {
-		return nil, fmt.Errorf("look at the event store: %w", err)
-	}
-	var (
-		position, version int64
-		queueID           string
-		settles           float64 // seconds
-		seen              int
+// lookAtEvents looks at the next events, up to the first that has not settled, and finds
+// the queues that some projection has not brought to their last one. Where there are
+// none, it notes that.
+const lookAtEvents = `
+	WITH projections AS (
+		SELECT id FROM unnest($1::text[]) AS p (id)
+	), checked AS MATERIALIZED (
+		SELECT min(coalesce(c.checked_position, 0)) AS position
+		FROM projections p LEFT JOIN projection_checkpoints c ON c.projection_id = p.id
+	), next AS MATERIALIZED (
+		SELECT position, aggregate_id, version, created_at + $2::interval - now() AS settles
+		FROM waiting_room_events WHERE position > (SELECT position FROM checked) ORDER BY position LIMIT $3
+	), young AS MATERIALIZED (
+		SELECT position, settles FROM next WHERE settles > '0' ORDER BY position LIMIT 1
+	), settled AS MATERIALIZED (
+		SELECT * FROM next WHERE position < coalesce((SELECT position FROM young), position + 1)
+	), behind AS MATERIALIZED (
+		SELECT l.aggregate_id, l.version
+		FROM (SELECT aggregate_id, max(version) AS version FROM settled GROUP BY aggregate_id) AS l
+		LEFT JOIN projection_queue_versions v USING (aggregate_id)
+		WHERE l.version > (SELECT min(coalesce((v.versions ->> p.id)::bigint, 0)) FROM projections p)
+	), noted AS (
+		INSERT INTO projection_checkpoints AS c (projection_id, checked_position)
+		SELECT p.id, (SELECT max(position) FROM settled) FROM projections p
+		WHERE EXISTS (SELECT FROM settled) AND NOT EXISTS (SELECT FROM behind)
+		ON CONFLICT (projection_id) DO UPDATE SET checked_position = greatest(c.checked_position, EXCLUDED.checked_position)
 	)
-	latest = map[string]int64{}
-	_, err = pgx.ForEachRow(rows, []any{&position, &queueID, &version, &settles}, func() error {
-		seen++
-		switch {
-		case c.Settles > 0: // behind a young one
-		case settles > 0:
-			c.Settles = time.Duration(settles * float64(time.Second))
-		default:
-			c.through, latest[queueID] = position, max(latest[queueID], version)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look at the event store: %w", err)
-	}
-	c.More = seen == limit && c.Settles == 0
-	return latest, nil
-}
-
-// behind returns the queues that some projection has not brought to a version.
-func (s *Store) behind(ctx context.Context, latest map[string]int64) (queueIDs []string, err error) {
-	for id := range latest {
-		queueIDs = append(queueIDs, id)
-	}
-	rows, err := s.pool.Query(ctx, "SELECT aggregate_id, versions FROM projection_queue_versions WHERE aggregate_id = ANY($1)", queueIDs)
-	if err != nil {
-		return nil, fmt.Errorf("read how far the projections are: %w", err)
-	}
-	defer rows.Close()
-	applied := versions{}
-	if err := applied.scan(rows); err != nil {
-		return nil, fmt.Errorf("read how far the projections are: %w", err)
-	}
-	all := Projections()
-	return slices.DeleteFunc(queueIDs, func(id string) bool { return applied.lowest(id, all) >= latest[id] }), nil
-}
+	SELECT (SELECT count(*) FROM next), coalesce((SELECT extract(epoch FROM settles) FROM young), 0)::float8,
+	       coalesce((SELECT max(position) FROM settled), 0),
+	       ARRAY(SELECT aggregate_id FROM behind ORDER BY 1), ARRAY(SELECT version FROM behind ORDER BY aggregate_id)`
 
 // Checked notes that nothing is missing any more of what a Check looked at.
 func (s *Store) Checked(ctx context.Context, c Check) error {

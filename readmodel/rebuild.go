@@ -16,12 +16,11 @@ import (
 const (
 	// rebuildLockClass tells the locks of whole rebuilds from those of their ends.
 	rebuildLockClass = projectionLockClass + 1
-	// rebuildBatch is the number of events that a rebuild applies in one round
-	// trip, and so what bounds its memory.
+	// rebuildBatch is the number of events that a rebuild reads and decodes at a time.
 	rebuildBatch = 5000
-	// commitEvery is the number of batches of one transaction: what a killed rebuild
-	// has to do again.
-	commitEvery = 10
+	// commitAfter is the number of events of one transaction: what a killed rebuild has
+	// to do again.
+	commitAfter = 4 * rebuildBatch
 	// catchUpRounds bounds how often a rebuild runs after the live events before it
 	// stops them, and catchUpEnough is how few may be left then.
 	catchUpRounds, catchUpEnough = 10, 200
@@ -45,8 +44,8 @@ type Progress struct {
 // A rebuild that was killed goes on where it was, in the same build of the program.
 // One that fails leaves the live tables as they are.
 //
-// It takes two connections, and memory for rebuildBatch events times GOMAXPROCS and
-// three, and for one version a queue, however many events there are. progress, if not
+// It takes two connections, and memory for commitAfter events, for rebuildBatch times
+// GOMAXPROCS and three, and for one version a queue, however many events there are. progress, if not
 // nil, is told after each batch how far it has come.
 //
 // It returns the number of events, *RebuildRunningError where another process is
@@ -160,29 +159,32 @@ func (r *rebuild) run(ctx context.Context) error {
 	return r.takeOver(ctx, differences)
 }
 
-// replay applies all stored events behind the position.
+// replay applies all stored events behind the position, in transactions of commitAfter
+// events: a row that many of them change is written once a transaction.
 func (r *rebuild) replay(ctx context.Context) error {
-	pending := 0
-	err := r.store.replayAll(ctx, r.place, func(ctx context.Context, events []schema.Recorded, through place) error {
-		if pending == 0 {
-			if _, err := r.session.Exec(ctx, "BEGIN"); err != nil {
-				return err
-			}
-		}
-		if err := r.apply(ctx, events); err != nil {
+	var pending []schema.Recorded
+	apply := func(ctx context.Context) error {
+		if _, err := r.session.Exec(ctx, "BEGIN"); err != nil {
 			return err
 		}
+		if err := r.apply(ctx, pending); err != nil {
+			return err
+		}
+		pending = pending[:0]
+		return r.commit(ctx)
+	}
+	err := r.store.replayAll(ctx, r.place, func(ctx context.Context, events []schema.Recorded, through place) error {
+		pending = append(pending, events...)
 		r.place = place{max(r.place.archive, through.archive), max(r.place.position, through.position)}
-		if pending++; pending < commitEvery {
+		if len(pending) < commitAfter {
 			return nil
 		}
-		pending = 0
-		return r.commit(ctx)
+		return apply(ctx)
 	})
-	if err != nil || pending == 0 {
+	if err != nil || len(pending) == 0 {
 		return err
 	}
-	return r.commit(ctx)
+	return apply(ctx)
 }
 
 // apply applies those of the events that are the next of their queues. After a gap,

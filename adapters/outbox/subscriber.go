@@ -28,7 +28,7 @@ type Config struct {
 	// again after a crash. Default: 1000.
 	BatchSize int
 	// ShareInterval is how often relays share the lanes anew: the time in which
-	// they take over those of one that has ended. Default: 5 s.
+	// they take over those of one that has ended. Default: 10 s.
 	ShareInterval time.Duration
 	// MaxAttempts is how often a row is tried before it is parked. Default: 5.
 	MaxAttempts int
@@ -62,7 +62,7 @@ func (c *Config) setDefaults() {
 		c.BatchSize = 1000
 	}
 	if c.ShareInterval == 0 {
-		c.ShareInterval = 5 * time.Second
+		c.ShareInterval = 10 * time.Second
 	}
 	if c.MaxAttempts == 0 {
 		c.MaxAttempts = 5

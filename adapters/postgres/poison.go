@@ -121,6 +121,10 @@ const replayLock = 0x524c4153 // "RLAS"
 // for a person again. Where send fails the message is kept for the next time; after a
 // crash one may be sent twice.
 func (p *PoisonStore) Replay(ctx context.Context, limit int, send func(handler string, msg *message.Message) error) (sent int, err error) {
+	var some bool
+	if err := p.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM poison_messages WHERE status = 'REPLAYING')").Scan(&some); err != nil || !some {
+		return 0, err
+	}
 	conn, err := p.pool.Acquire(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("replay poisoned messages: %w", err)

@@ -63,12 +63,19 @@ func Open(ctx context.Context, connString string, config PoolConfig) (*pgxpool.P
 	c.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 	// Compiling takes longer than any statement of ours runs.
 	c.ConnConfig.RuntimeParams["jit"] = "off"
+	// pgx asks after one second whether a connection is alive, which would double the
+	// queries of an idle system and add a round trip to a lone check-in.
+	c.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > askAfter }
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("open the connection pool: %w", err)
 	}
 	return pool, nil
 }
+
+// askAfter is how long a connection may be idle until it is asked whether it is alive
+// before it is used: longer than the relay's usual poll, which keeps one in use.
+const askAfter = 6 * time.Second
 
 // Migrate brings the database behind the pool to this build's schema.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {

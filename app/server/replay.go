@@ -15,7 +15,7 @@ import (
 )
 
 // lookForReplays is how often replays are looked for that operators ordered.
-const lookForReplays = 5 * time.Second
+const lookForReplays = 10 * time.Second
 
 // replayStage hands poisoned messages to their handlers again when an operator has
 // ordered it, at most Projections__ReplaysPerSecond in a second, so that a handler

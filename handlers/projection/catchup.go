@@ -19,7 +19,7 @@ const (
 	checkEvents = 5000
 	// checkSoon is the least pause before the next look, and checkLater that while
 	// there are no young events.
-	checkSoon  = 2 * time.Second
+	checkSoon  = 3 * time.Second
 	checkLater = 30 * time.Second
 )
 
@@ -72,11 +72,10 @@ func (c *CatchUp) once(ctx context.Context) (pause time.Duration, err error) {
 		if err != nil {
 			return checkSoon, err
 		}
-		if err := c.apply(ctx, check.Missing); err != nil {
-			return checkSoon, err
-		}
-		if err := c.store.Checked(ctx, check); err != nil {
-			return checkSoon, err
+		if len(check.Missing) > 0 {
+			if err := c.bring(ctx, check); err != nil {
+				return checkSoon, err
+			}
 		}
 		switch {
 		case check.More:
@@ -89,12 +88,10 @@ func (c *CatchUp) once(ctx context.Context) (pause time.Duration, err error) {
 	}
 }
 
-// apply applies the events, with those before them. What a projection cannot apply is
-// poisoned for it, as if a message had brought it.
-func (c *CatchUp) apply(ctx context.Context, missing []schema.Recorded) error {
-	if len(missing) == 0 {
-		return nil
-	}
+// bring applies what is missing, with what was before it, and notes that. What a
+// projection cannot apply is poisoned for it, as if a message had brought it.
+func (c *CatchUp) bring(ctx context.Context, check readmodel.Check) error {
+	missing := check.Missing
 	applied, errs := c.store.ApplyEach(ctx, missing)
 	events := 0
 	for _, a := range applied {
@@ -114,7 +111,7 @@ func (c *CatchUp) apply(ctx context.Context, missing []schema.Recorded) error {
 			return err
 		}
 	}
-	return nil
+	return c.store.Checked(ctx, check)
 }
 
 func (c *CatchUp) poison(event schema.Recorded, why error) error {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -18,20 +20,33 @@ type ports struct {
 	names            int // epmd
 }
 
-// freePorts asks the kernel for ports. Another process may take one before the
-// node does; the node then fails to start and says so.
+// Ports to choose from. They lie below those that the kernel gives to whoever asks for
+// any (from 32768 on Linux), which are taken all the time while the node starts.
+const firstPort, lastPort = 10000, 19999
+
+// freePorts returns ports on which nobody listens. Another process may take one before
+// the node does; the node then fails to start and says so.
 func freePorts(ctx context.Context) (ports, error) {
 	var p ports
-	var config net.ListenConfig
 	for _, port := range []*int{&p.amqp, &p.prometheus, &p.distribution, &p.ctl, &p.names} {
-		l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
+		l, err := listenAnywhere(ctx)
 		if err != nil {
-			return ports{}, fmt.Errorf("find a free port: %w", err)
+			return ports{}, err
 		}
-		defer func() { _ = l.Close() }()
+		defer func() { _ = l.Close() }() // held until all are found, so that none is found twice
 		*port = l.Addr().(*net.TCPAddr).Port
 	}
 	return p, nil
+}
+
+func listenAnywhere(ctx context.Context) (l net.Listener, err error) {
+	for range 100 {
+		port := firstPort + mathrand.IntN(lastPort-firstPort+1) //nolint:gosec // a port is no secret
+		if l, err = (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return l, nil
+		}
+	}
+	return nil, fmt.Errorf("find a free port: %w", err)
 }
 
 // layOut creates the node's directory, owned by the user that the node runs as.

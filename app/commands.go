@@ -20,8 +20,9 @@ import (
 
 // commandLine is what rlapp understands.
 type commandLine struct {
-	Config string `help:"Configuration file (JSON, in the form of the guide's appsettings.json). The environment wins over it." type:"existingfile"`
-	InitDB bool   `help:"Set the database schema up and exit (same as migrate)." name:"init-db"`
+	Config   string `help:"Configuration file (JSON, in the form of the guide's appsettings.json). The environment wins over it." type:"existingfile"`
+	Insecure bool   `help:"Let the API listen beyond this machine without asking callers who they are (Api__Insecure)."`
+	InitDB   bool   `help:"Set the database schema up and exit (same as migrate)." name:"init-db"`
 
 	All         struct{}           `cmd:"" default:"1" help:"Run everything in one process; needs no server unless configured (default)."`
 	API         struct{}           `cmd:"" name:"api" help:"Run the HTTP API."`
@@ -32,6 +33,7 @@ type commandLine struct {
 	Poison      poisonCommands     `cmd:"" help:"Look into what handlers gave up, and have it replayed."`
 	Projection  projectionCommands `cmd:"" help:"Look at the read models of a running API, and rebuild them."`
 	Retention   retentionCommands  `cmd:"" help:"Archive and prune old rows."`
+	Key         keyCommands        `cmd:"" help:"Make and end the API keys of kiosks and displays."`
 	Health      healthCommand      `cmd:"" help:"Ask a running process for its health; exits with 1 unless it is healthy."`
 }
 
@@ -74,6 +76,11 @@ func run(ctx context.Context, args, environ []string) error {
 		_, err := fmt.Println("The database schema is up to date.")
 		return err
 	}
+	if kind, _, _ := strings.Cut(command, " "); kind == "key" {
+		parsed.BindTo(ctx, (*context.Context)(nil))
+		return parsed.Run(c.ForServices())
+	}
+	c.Api.Insecure = c.Api.Insecure || line.Insecure
 	role := server.Role(command)
 	if role != server.RoleAll {
 		c = c.ForServices()

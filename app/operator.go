@@ -17,6 +17,7 @@ import (
 // operatorFlags are those of every command that asks a running API.
 type operatorFlags struct {
 	API string `help:"Base URL of the API." default:"http://127.0.0.1:5000" env:"RLAPP_API" name:"api"`
+	Key string `help:"API key, where the API asks for one." env:"RLAPP_API_KEY" name:"api-key"`
 }
 
 // whoFlags say who acts; it is recorded.
@@ -36,7 +37,7 @@ type operator struct {
 
 // ask sends a request and decodes the answer into into. A refusal comes back as an
 // error that says what the API said.
-func (o operator) ask(base, method, path string, body, into any) error {
+func (o operator) ask(flags operatorFlags, method, path string, body, into any) error {
 	ctx, cancel := context.WithTimeout(o.ctx, operatorTimeout)
 	defer cancel()
 	var payload io.Reader
@@ -47,11 +48,14 @@ func (o operator) ask(base, method, path string, body, into any) error {
 		}
 		payload = bytes.NewReader(encoded)
 	}
-	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+path, payload)
+	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(flags.API, "/")+path, payload)
 	if err != nil {
 		return err
 	}
 	request.Header.Set("Content-Type", "application/json")
+	if flags.Key != "" {
+		request.Header.Set("X-Api-Key", flags.Key)
+	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return fmt.Errorf("ask the API (is it running? --api says where): %w", err)
@@ -79,12 +83,12 @@ func refused(response *http.Response) error {
 }
 
 // act sends an operator's order and says what it did.
-func (o operator) act(base, path string, body any) error {
+func (o operator) act(flags operatorFlags, path string, body any) error {
 	var done struct {
 		Message string
 		Changed int64
 	}
-	if err := o.ask(base, http.MethodPost, path, body, &done); err != nil {
+	if err := o.ask(flags, http.MethodPost, path, body, &done); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(o.out, "%s (%d changed)\n", done.Message, done.Changed)
@@ -92,9 +96,9 @@ func (o operator) act(base, path string, body any) error {
 }
 
 // begin sends an order that is carried out in the background, and says so.
-func (o operator) begin(base, path string, body any) error {
+func (o operator) begin(flags operatorFlags, path string, body any) error {
 	var answer struct{ Message string }
-	if err := o.ask(base, http.MethodPost, path, body, &answer); err != nil {
+	if err := o.ask(flags, http.MethodPost, path, body, &answer); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintln(o.out, answer.Message)
@@ -113,9 +117,9 @@ func (o operator) table(header []string, rows [][]string) error {
 }
 
 // show prints an answer as it is.
-func (o operator) show(base, path string) error {
+func (o operator) show(flags operatorFlags, path string) error {
 	var answer json.RawMessage
-	if err := o.ask(base, http.MethodGet, path, nil, &answer); err != nil {
+	if err := o.ask(flags, http.MethodGet, path, nil, &answer); err != nil {
 		return err
 	}
 	indented, err := json.MarshalIndent(answer, "", "  ")

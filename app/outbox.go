@@ -48,7 +48,7 @@ func (c outboxList) Run(o operator) error {
 		Events    []outboxEvent
 		NextAfter int64
 	}
-	if err := o.ask(c.API, http.MethodGet, path, nil, &page); err != nil {
+	if err := o.ask(c.operatorFlags, http.MethodGet, path, nil, &page); err != nil {
 		return err
 	}
 	rows := make([][]string, len(page.Events))
@@ -70,7 +70,9 @@ type outboxShow struct {
 }
 
 // Run shows one event.
-func (c outboxShow) Run(o operator) error { return o.show(c.API, fmt.Sprintf("/api/outbox/%d", c.ID)) }
+func (c outboxShow) Run(o operator) error {
+	return o.show(c.operatorFlags, fmt.Sprintf("/api/outbox/%d", c.ID))
+}
 
 type outboxRetry struct {
 	operatorFlags
@@ -83,14 +85,14 @@ type outboxRetry struct {
 func (c outboxRetry) Run(o operator) error {
 	body := map[string]any{"actor": c.Actor, "reason": c.Reason}
 	if c.ID > 0 {
-		return o.act(c.API, fmt.Sprintf("/api/outbox/%d/retry", c.ID), body)
+		return o.act(c.operatorFlags, fmt.Sprintf("/api/outbox/%d/retry", c.ID), body)
 	}
 	for name, value := range map[string]string{"status": c.Status, "eventName": c.EventName, "queueId": c.Queue} {
 		if value != "" {
 			body[name] = value
 		}
 	}
-	return o.act(c.API, "/api/outbox/retry", body)
+	return o.act(c.operatorFlags, "/api/outbox/retry", body)
 }
 
 type outboxDiscard struct {
@@ -101,7 +103,7 @@ type outboxDiscard struct {
 
 // Run discards one event.
 func (c outboxDiscard) Run(o operator) error {
-	return o.act(c.API, fmt.Sprintf("/api/outbox/%d/discard", c.ID), map[string]any{"actor": c.Actor, "reason": c.Reason})
+	return o.act(c.operatorFlags, fmt.Sprintf("/api/outbox/%d/discard", c.ID), map[string]any{"actor": c.Actor, "reason": c.Reason})
 }
 
 func clock(t *time.Time) string {

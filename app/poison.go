@@ -30,7 +30,7 @@ func (c poisonGroups) Run(o operator) error {
 			LastSeen               time.Time
 		}
 	}
-	if err := o.ask(c.API, http.MethodGet, "/api/poison/groups", nil, &answer); err != nil {
+	if err := o.ask(c.operatorFlags, http.MethodGet, "/api/poison/groups", nil, &answer); err != nil {
 		return err
 	}
 	rows := make([][]string, len(answer.Groups))
@@ -64,7 +64,7 @@ func (c poisonList) Run(o operator) error {
 		}
 		NextAfter int64
 	}
-	if err := o.ask(c.API, http.MethodGet, path, nil, &page); err != nil {
+	if err := o.ask(c.operatorFlags, http.MethodGet, path, nil, &page); err != nil {
 		return err
 	}
 	rows := make([][]string, len(page.Messages))
@@ -86,7 +86,9 @@ type poisonShow struct {
 }
 
 // Run shows one message.
-func (c poisonShow) Run(o operator) error { return o.show(c.API, fmt.Sprintf("/api/poison/%d", c.ID)) }
+func (c poisonShow) Run(o operator) error {
+	return o.show(c.operatorFlags, fmt.Sprintf("/api/poison/%d", c.ID))
+}
 
 type poisonRehearse struct {
 	operatorFlags
@@ -110,7 +112,7 @@ func (c poisonRehearse) Run(o operator) error {
 			Handler, Outcome, Reason string
 		}
 	}
-	if err := o.ask(c.API, http.MethodPost, "/api/poison/rehearse", body, &answer); err != nil {
+	if err := o.ask(c.operatorFlags, http.MethodPost, "/api/poison/rehearse", body, &answer); err != nil {
 		return err
 	}
 	rows := make([][]string, len(answer.Messages))
@@ -135,7 +137,7 @@ var errNoChoice = errors.New("say which: an id, --group, --handler or --all")
 func (c poisonChoice) order(o operator, what string) error {
 	body := map[string]any{"actor": c.Actor, "reason": c.Reason}
 	if c.ID > 0 {
-		return o.act(c.API, fmt.Sprintf("/api/poison/%d/%s", c.ID, what), body)
+		return o.act(c.operatorFlags, fmt.Sprintf("/api/poison/%d/%s", c.ID, what), body)
 	}
 	if c.Handler == "" && c.Group == "" && !c.All {
 		return errNoChoice
@@ -146,7 +148,7 @@ func (c poisonChoice) order(o operator, what string) error {
 	if c.Group != "" {
 		body["group"] = c.Group
 	}
-	return o.act(c.API, "/api/poison/"+what, body)
+	return o.act(c.operatorFlags, "/api/poison/"+what, body)
 }
 
 type poisonReplay struct{ poisonChoice }

@@ -26,7 +26,7 @@ func (c projectionsList) Run(o operator) error {
 			LastPosition, EventsProcessed, EventsBehind, EventsGivenUp int64
 		}
 	}
-	if err := o.ask(c.API, http.MethodGet, "/api/projections/health", nil, &answer); err != nil {
+	if err := o.ask(c.operatorFlags, http.MethodGet, "/api/projections/health", nil, &answer); err != nil {
 		return err
 	}
 	rows := make([][]string, len(answer.Projections))
@@ -47,7 +47,7 @@ type projectionsRebuild struct {
 
 // Run orders the rebuild.
 func (c projectionsRebuild) Run(o operator) error {
-	return o.begin(c.API, "/api/projections/rebuild"+query("projectionId", c.Projection, "actor", c.Actor, "reason", c.Reason), nil)
+	return o.begin(c.operatorFlags, "/api/projections/rebuild"+query("projectionId", c.Projection, "actor", c.Actor, "reason", c.Reason), nil)
 }
 
 type projectionsStatus struct {
@@ -57,7 +57,7 @@ type projectionsStatus struct {
 
 // Run shows the last rebuild.
 func (c projectionsStatus) Run(o operator) error {
-	return o.show(c.API, fmt.Sprintf("/api/projections/%s/rebuild", url.PathEscape(c.Projection)))
+	return o.show(c.operatorFlags, fmt.Sprintf("/api/projections/%s/rebuild", url.PathEscape(c.Projection)))
 }
 
 type projectionsRollback struct {
@@ -68,7 +68,7 @@ type projectionsRollback struct {
 
 // Run orders the rollback.
 func (c projectionsRollback) Run(o operator) error {
-	return o.begin(c.API, fmt.Sprintf("/api/projections/%s/rebuild/rollback", url.PathEscape(c.Projection)),
+	return o.begin(c.operatorFlags, fmt.Sprintf("/api/projections/%s/rebuild/rollback", url.PathEscape(c.Projection)),
 		map[string]any{"actor": c.Actor, "reason": c.Reason})
 }
 
@@ -80,5 +80,5 @@ type queueRebuild struct {
 
 // Run orders the rebuild.
 func (c queueRebuild) Run(o operator) error {
-	return o.begin(c.API, fmt.Sprintf("/api/v1/waiting-room/%s/rebuild", url.PathEscape(c.Queue))+query("actor", c.Actor, "reason", c.Reason), nil)
+	return o.begin(c.operatorFlags, fmt.Sprintf("/api/v1/waiting-room/%s/rebuild", url.PathEscape(c.Queue))+query("actor", c.Actor, "reason", c.Reason), nil)
 }

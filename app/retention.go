@@ -24,7 +24,7 @@ func (c retentionList) Run(o operator) error {
 			Error                                                                 *string
 		}
 	}
-	if err := o.ask(c.API, http.MethodGet, "/api/retention", nil, &answer); err != nil {
+	if err := o.ask(c.operatorFlags, http.MethodGet, "/api/retention", nil, &answer); err != nil {
 		return err
 	}
 	rows := make([][]string, len(answer.Runs))
@@ -45,5 +45,5 @@ type retentionRun struct {
 
 // Run orders a run.
 func (c retentionRun) Run(o operator) error {
-	return o.begin(c.API, "/api/retention", map[string]any{"actor": c.Actor, "reason": c.Reason})
+	return o.begin(c.operatorFlags, "/api/retention", map[string]any{"actor": c.Actor, "reason": c.Reason})
 }

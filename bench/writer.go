@@ -50,7 +50,7 @@ func (b *bench) writePath(ctx context.Context) (*writePath, error) {
 // send returns a send of check-ins over queues.
 func (w *writePath) send(queues int) send {
 	return func(ctx context.Context, _, event int) error {
-		_, err := w.bus.CheckIn(ctx, command.Envelope[waitingroom.CheckIn]{
+		_, err := command.Send(ctx, w.bus, command.Envelope[waitingroom.CheckIn]{
 			CorrelationID: patient(event), Actor: "anonymous",
 			Command: waitingroom.CheckIn{
 				QueueID: queue(event, queues), PatientID: patient(event), PatientName: "Perpetua Testname",

@@ -130,7 +130,7 @@ func TestABatchIsOneTransaction(t *testing.T) {
 		events = append(events, f.store(t, id, created(id), checkedIn(id, "p", "Low", q))...)
 	}
 	applied, err := f.views.Apply(t.Context(), events)
-	if err != nil || len(applied) != 4 || len(applied[3].Events) != 20 {
+	if err != nil || len(applied) != 5 || len(applied[3].Events) != 20 {
 		t.Fatalf("applied %v, error %v", applied, err)
 	}
 	var transactions int

@@ -44,6 +44,8 @@ func applyHistory(b *pgx.Batch, events []schema.Recorded) {
 
 // FinishedVisit is one row of recent_history_view.
 type FinishedVisit struct {
+	// Version is that of the event which ended the visit.
+	Version          int64
 	PatientID        string
 	PatientName      string
 	Priority         string
@@ -53,11 +55,12 @@ type FinishedVisit struct {
 	CompletedAt      time.Time
 }
 
-// RecentHistory returns the last visits of a queue, newest first, at most limit.
-func (s *Store) RecentHistory(ctx context.Context, queueID string, limit int) ([]FinishedVisit, error) {
+// RecentHistory returns the last visits of a queue that ended before a version, all for
+// 0, newest first, at most limit.
+func (s *Store) RecentHistory(ctx context.Context, queueID string, before int64, limit int) ([]FinishedVisit, error) {
 	rows, err := s.pool.Query(ctx, `
-		SELECT patient_id, patient_name, priority, consultation_type, outcome, notes, completed_at
-		FROM recent_history_view WHERE queue_id = $1 ORDER BY version DESC LIMIT $2`, queueID, limit)
+		SELECT version, patient_id, patient_name, priority, consultation_type, outcome, notes, completed_at
+		FROM recent_history_view WHERE queue_id = $1 AND ($2 = 0 OR version < $2) ORDER BY version DESC LIMIT $3`, queueID, before, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the history of queue %q: %w", queueID, err)
 	}

@@ -82,7 +82,8 @@ func (f fixture) applyTo(t testing.TB, p readmodel.Projection, e schema.Recorded
 // views lists every view with the columns that say when, and for which queue.
 var views = map[string]string{
 	"waiting_queue_view": "projected_at", "waiting_queue_members": "", "waiting_patients_view": "projected_at",
-	"next_turn_view": "projected_at", "recent_history_view": "",
+	"next_turn_view": "projected_at", "recent_history_view": "", "consulting_rooms_view": "", "waiting_queue_waits": "",
+	"patient_journey_view": "",
 }
 
 // dump returns all rows of all views, but for when they were projected.

@@ -12,17 +12,18 @@ import (
 	"github.com/rlapp/rlapp/schema"
 )
 
-// Monitor counts the patients in each queue's line: those who have not been
-// called into a consultation yet.
+// Monitor counts the patients in each queue's line: those whose consultation has not
+// begun yet; and keeps how long the last ones waited.
 var Monitor = Projection{
 	ID:     "monitor",
-	tables: []string{"waiting_queue_view", "waiting_queue_members"},
+	tables: []string{"waiting_queue_view", "waiting_queue_members", "waiting_queue_waits"},
 	apply:  applyMonitor,
 }
 
 func applyMonitor(b *pgx.Batch, events []schema.Recorded) {
 	line := foldVisits(events, foldLine)
 	queueNewQueues(b, events)
+	queueWaits(b, events)
 	queueCounts(b, line, latestCheckIns(events))
 	queueMembers(b, line)
 }
@@ -31,7 +32,7 @@ func applyMonitor(b *pgx.Batch, events []schema.Recorded) {
 func foldLine(line *visits[struct{}], r schema.Recorded) {
 	switch e := r.Event.(type) {
 	case schema.PatientCheckedIn:
-		line.begin(e, struct{}{})
+		line.begin(e, r.Metadata.Version, struct{}{})
 	case schema.PatientCalled:
 		line.end(e.QueueID, e.PatientID)
 	case schema.PatientAttentionCompleted:
@@ -158,6 +159,8 @@ type QueueMonitor struct {
 	LastPatientCheckedInAt *time.Time
 	// AverageWait is how long the patients in the line have waited so far.
 	AverageWait time.Duration
+	// Pace is that of the last hour's consultations.
+	Pace        Pace
 	ProjectedAt time.Time
 }
 
@@ -165,8 +168,8 @@ const selectMonitor = `
 	SELECT queue_id, queue_name, max_capacity, total_patients_waiting, urgent_priority_count, high_priority_count,
 	       normal_priority_count, low_priority_count, last_patient_checked_in_at,
 	       coalesce(greatest(0, extract(epoch FROM now()) - check_in_epoch_sum / nullif(total_patients_waiting, 0)), 0)::float8,
-	       projected_at
-	FROM waiting_queue_view `
+	       begun, waited, every, projected_at
+	FROM waiting_queue_view q CROSS JOIN LATERAL (` + selectPace + `) AS pace `
 
 // QueueMonitors returns at most limit queues behind the id after, in the order
 // of their ids.
@@ -193,11 +196,12 @@ func (s *Store) QueueMonitor(ctx context.Context, queueID string) (QueueMonitor,
 
 func scanMonitor(row pgx.CollectableRow) (QueueMonitor, error) {
 	var (
-		m       QueueMonitor
-		seconds float64
+		m                      QueueMonitor
+		average, waited, every float64
 	)
 	err := row.Scan(&m.QueueID, &m.QueueName, &m.MaxCapacity, &m.TotalPatientsWaiting, &m.UrgentPriorityCount,
-		&m.HighPriorityCount, &m.NormalPriorityCount, &m.LowPriorityCount, &m.LastPatientCheckedInAt, &seconds, &m.ProjectedAt)
-	m.AverageWait = time.Duration(seconds * float64(time.Second))
+		&m.HighPriorityCount, &m.NormalPriorityCount, &m.LowPriorityCount, &m.LastPatientCheckedInAt, &average,
+		&m.Pace.Begun, &waited, &every, &m.ProjectedAt)
+	m.AverageWait, m.Pace.Waited, m.Pace.Every = seconds(average), seconds(waited), seconds(every)
 	return m, err
 }

@@ -39,11 +39,13 @@ func foldCall(turns *visits[call], r schema.Recorded) {
 	at := r.Metadata.OccurredAt
 	switch e := r.Event.(type) {
 	case schema.PatientCheckedIn:
-		turns.begin(e, call{status: "waiting"})
+		turns.begin(e, r.Metadata.Version, call{status: "waiting"})
 	case schema.PatientCalledAtCashier:
 		*turns.of(e.QueueID, e.PatientID) = call{status: "cashier-called"}
 	case schema.PatientPaymentValidated:
 		*turns.of(e.QueueID, e.PatientID) = call{status: "waiting"}
+	case schema.PatientPaymentPending: // still at the desk
+		*turns.of(e.QueueID, e.PatientID) = call{status: "cashier-called"}
 	case schema.PatientAbsentAtCashier:
 		*turns.of(e.QueueID, e.PatientID) = call{status: "waiting"}
 	case schema.PatientClaimedForAttention:
@@ -81,30 +83,31 @@ func (c *calls) add(one call) {
 
 func queueTurns(b *pgx.Batch, turns *visits[call]) {
 	var (
-		k                        keys
-		c                        calls
-		names, priorities, types []string
-		times                    []time.Time
+		k                                 keys
+		c                                 calls
+		names, priorities, types, tickets []string
+		arrivals                          []int64
+		times                             []time.Time
 	)
 	for _, v := range turns.inOrder {
 		if e := v.joined; e != nil {
 			k.add(v.patient)
 			c.add(v.state)
 			names, priorities, types = append(names, e.PatientName), append(priorities, e.Priority), append(types, e.ConsultationType)
-			times = append(times, e.CheckInTime)
+			times, arrivals, tickets = append(times, e.CheckInTime), append(arrivals, v.arrival), append(tickets, e.TicketNumber)
 		}
 	}
 	if len(names) > 0 {
 		b.Queue(`
 			INSERT INTO next_turn_view (queue_id, patient_id, patient_name, priority, priority_rank, consultation_type,
-				status, check_in_time, claimed_at, called_at, station_id, projected_at)
+				status, check_in_time, claimed_at, called_at, station_id, arrival, ticket_number, projected_at)
 			SELECT queue_id, patient_id, patient_name, priority, array_position(ARRAY['Low', 'Medium', 'High', 'Urgent'], priority),
-				consultation_type, status, check_in_time, claimed_at, called_at, station_id, now()
+				consultation_type, status, check_in_time, claimed_at, called_at, station_id, arrival, ticket_number, now()
 			FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-				$7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::text[])
+				$7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bigint[], $12::text[])
 				AS k (queue_id, patient_id, patient_name, priority, consultation_type, status,
-				check_in_time, claimed_at, called_at, station_id)`,
-			k.queueIDs, k.patientIDs, names, priorities, types, c.status, times, c.claimedAt, c.calledAt, c.stationIDs)
+				check_in_time, claimed_at, called_at, station_id, arrival, ticket_number)`,
+			k.queueIDs, k.patientIDs, names, priorities, types, c.status, times, c.claimedAt, c.calledAt, c.stationIDs, arrivals, tickets)
 	}
 }
 
@@ -142,17 +145,18 @@ type Turn struct {
 	ClaimedAt        *time.Time
 	CalledAt         *time.Time
 	StationID        *string
+	TicketNumber     string
 	ProjectedAt      time.Time
 }
 
 // NextTurnOf returns whose turn it is in a queue: one who has been called and
-// has not come yet, else the first in the line by priority, then check-in. It
+// has not come yet, else the first in the line by priority, then arrival. It
 // returns *NotFoundError for a queue with nobody to call.
 func (s *Store) NextTurnOf(ctx context.Context, queueID string) (Turn, error) {
 	rows, err := s.pool.Query(ctx, `
-		SELECT patient_id, patient_name, priority, consultation_type, status, check_in_time, claimed_at, called_at, station_id, projected_at
+		SELECT patient_id, patient_name, priority, consultation_type, status, check_in_time, claimed_at, called_at, station_id, ticket_number, projected_at
 		FROM next_turn_view WHERE queue_id = $1
-		ORDER BY array_position(ARRAY['claimed', 'cashier-called', 'waiting', 'called'], status), priority_rank DESC, check_in_time
+		ORDER BY array_position(ARRAY['claimed', 'cashier-called', 'waiting', 'called'], status), priority_rank DESC, arrival
 		LIMIT 1`, queueID)
 	if err != nil {
 		return Turn{}, fmt.Errorf("read the next turn of queue %q: %w", queueID, err)

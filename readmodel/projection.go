@@ -23,7 +23,7 @@ func (p Projection) HandlerName() string { return "projection." + p.ID }
 
 // Projections lists all projections, in the order in which they are shown.
 func Projections() []Projection {
-	return []Projection{Monitor, QueueState, NextTurn, History}
+	return []Projection{Monitor, QueueState, NextTurn, History, Journey}
 }
 
 // ProjectionByID finds a projection.

@@ -138,6 +138,7 @@ func TestARebuildReportsWhereTheLiveRowsDiffer(t *testing.T) {
 	want := []readmodel.Difference{
 		{Table: "waiting_queue_view", OnlyLive: 1, OnlyRebuilt: 1, Queues: []string{"q1"}},
 		{Table: "waiting_queue_members", OnlyRebuilt: members, Queues: []string{"q2"}},
+		{Table: "waiting_queue_waits"},
 	}
 	if diff := cmp.Diff(want, f.state(t, readmodel.Monitor).Differences, cmpopts.EquateEmpty()); diff != "" || members == 0 {
 		t.Errorf("differences (-want +got):\n%s", diff)

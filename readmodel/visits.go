@@ -16,6 +16,7 @@ type visit[S any] struct {
 	gone    bool                     // the row from before is deleted
 	changed bool                     // the row from before takes on the state
 	joined  *schema.PatientCheckedIn // the new row; nil where there is none
+	arrival int64                    // the version of that check-in
 	state   S                        // what stands in the row besides the check-in
 }
 
@@ -45,7 +46,7 @@ func (f *visits[S]) visit(key patient) *visit[S] {
 }
 
 // begin adds the row of a check-in.
-func (f *visits[S]) begin(e schema.PatientCheckedIn, state S) {
+func (f *visits[S]) begin(e schema.PatientCheckedIn, version int64, state S) {
 	key := patient{e.QueueID, e.PatientID}
 	v := f.visit(key)
 	if v.joined != nil { // who is here checks in again: the table's key refuses it
@@ -53,7 +54,7 @@ func (f *visits[S]) begin(e schema.PatientCheckedIn, state S) {
 		f.last[key] = v
 		f.inOrder = append(f.inOrder, v)
 	}
-	v.joined, v.state, v.changed = &e, state, false
+	v.joined, v.arrival, v.state, v.changed = &e, version, state, false
 }
 
 // of returns the state of a patient's row, to be changed. Changing it has no

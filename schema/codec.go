@@ -40,15 +40,21 @@ func (e *PayloadError) Unwrap() error { return e.Err }
 
 // wireForm is the newest version of an event and how to read it.
 type wireForm struct {
-	version int
-	decode  func([]byte) (Event, error)
+	decode func([]byte) (Event, error)
+	// upcasters turn a payload of each earlier version, from the first, into one of the
+	// version behind it.
+	upcasters []upcaster
 }
+
+func (f wireForm) version() int { return len(f.upcasters) + 1 }
 
 var wireForms = map[string]wireForm{}
 
-func register[E Event](version int) {
+// register adds an event to the catalogue. Its version is one more than the number of
+// upcasters.
+func register[E Event](upcasters ...upcaster) {
 	var zero E
-	wireForms[zero.EventName()] = wireForm{version: version, decode: func(payload []byte) (Event, error) {
+	wireForms[zero.EventName()] = wireForm{upcasters: upcasters, decode: func(payload []byte) (Event, error) {
 		var e E
 		err := json.Unmarshal(payload, &e)
 		return e, err
@@ -56,20 +62,20 @@ func register[E Event](version int) {
 }
 
 func init() {
-	register[WaitingQueueCreated](1)
-	register[PatientCheckedIn](1)
-	register[PatientCalledAtCashier](1)
-	register[PatientPaymentValidated](1)
-	register[PatientPaymentPending](1)
-	register[PatientAbsentAtCashier](1)
-	register[PatientCancelledByPayment](1)
-	register[PatientCancelledByAbsence](1)
-	register[PatientClaimedForAttention](1)
-	register[PatientCalled](1)
-	register[PatientAbsentAtConsultation](1)
-	register[PatientAttentionCompleted](1)
-	register[ConsultingRoomActivated](1)
-	register[ConsultingRoomDeactivated](1)
+	register[WaitingQueueCreated]()
+	register[PatientCheckedIn](withoutTicket)
+	register[PatientCalledAtCashier]()
+	register[PatientPaymentValidated]()
+	register[PatientPaymentPending]()
+	register[PatientAbsentAtCashier]()
+	register[PatientCancelledByPayment]()
+	register[PatientCancelledByAbsence]()
+	register[PatientClaimedForAttention]()
+	register[PatientCalled]()
+	register[PatientAbsentAtConsultation]()
+	register[PatientAttentionCompleted]()
+	register[ConsultingRoomActivated]()
+	register[ConsultingRoomDeactivated]()
 }
 
 // EventNames lists every event of the catalogue, sorted.
@@ -84,7 +90,13 @@ func EventNames() []string {
 
 // CurrentVersion is the wire version that this build writes for an event, or 0
 // for a name that it does not know.
-func CurrentVersion(name string) int { return wireForms[name].version }
+func CurrentVersion(name string) int {
+	form, known := wireForms[name]
+	if !known {
+		return 0
+	}
+	return form.version()
+}
 
 // Encode returns the JSON payload of an event at its current version.
 func Encode(e Event) ([]byte, error) {
@@ -105,8 +117,12 @@ func Decode(name string, version int, payload []byte) (Event, error) {
 	if !known {
 		return nil, &UnknownEventError{Name: name}
 	}
-	if version < 0 || version > form.version {
+	if version < 0 || version > form.version() {
 		return nil, &UnknownVersionError{Name: name, Version: version}
+	}
+	payload, err := upcast(payload, form.upcasters[max(version, 1)-1:])
+	if err != nil {
+		return nil, &PayloadError{Name: name, Err: err}
 	}
 	e, err := form.decode(payload)
 	if err != nil {

@@ -23,7 +23,7 @@ var tenOClock = time.Date(2026, 2, 19, 10, 0, 0, 123456000, time.UTC)
 // catalogue has one event of each kind, with every field set.
 var catalogue = []schema.Event{
 	schema.WaitingQueueCreated{QueueID: "queue-1", QueueName: "Cardiology", MaxCapacity: 100},
-	schema.PatientCheckedIn{QueueID: "queue-1", PatientID: "patient-1", PatientName: "John Doe", Priority: "High", ConsultationType: "Cardiology", Notes: "wheelchair", QueuePosition: 3, CheckInTime: tenOClock},
+	schema.PatientCheckedIn{QueueID: "queue-1", PatientID: "patient-1", PatientName: "John Doe", Priority: "High", ConsultationType: "Cardiology", Notes: "wheelchair", QueuePosition: 3, CheckInTime: tenOClock, TicketNumber: "A-017", TicketDay: "2026-02-19"},
 	schema.PatientCalledAtCashier{QueueID: "queue-1", PatientID: "patient-1", PatientName: "John Doe", Priority: "High", ConsultationType: "Cardiology", CashierDeskID: "desk-1"},
 	schema.PatientPaymentValidated{QueueID: "queue-1", PatientID: "patient-1", PatientName: "John Doe", Priority: "High", ConsultationType: "Cardiology", PaymentReference: "ref-1"},
 	schema.PatientPaymentPending{QueueID: "queue-1", PatientID: "patient-1", PatientName: "John Doe", Priority: "High", ConsultationType: "Cardiology", AttemptNumber: 2, Reason: "card refused"},
@@ -76,6 +76,47 @@ func TestWireFormsAreGolden(t *testing.T) {
 	}
 	if diff := cmp.Diff(len(schema.EventNames()), len(names)); diff != "" {
 		t.Errorf("the catalogue has %v, the test %v", schema.EventNames(), names)
+	}
+}
+
+// What earlier builds wrote is read as if it were written today.
+func TestEarlierVersionsAreReadToday(t *testing.T) {
+	want := catalogue[1].(schema.PatientCheckedIn)
+	want.TicketNumber, want.TicketDay = "", ""
+	golden, err := os.ReadFile(filepath.Join("testdata", "events", "PatientCheckedIn.v1.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []int{0, 1} { // 0 is a row written by hand
+		got, err := schema.Decode("PatientCheckedIn", version, golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(schema.Event(want), got); diff != "" {
+			t.Errorf("version %d reads as another event (-want +got):\n%s", version, diff)
+		}
+	}
+	for _, payload := range []string{`[]`, `null`, `{`, `7`} {
+		var unreadable *schema.PayloadError
+		if _, err := schema.Decode("PatientCheckedIn", 1, []byte(payload)); !errors.As(err, &unreadable) {
+			t.Errorf("%s: got %v, want *PayloadError", payload, err)
+		}
+	}
+}
+
+// Every version that ever was has its golden file, and is read today.
+func TestEveryVersionHasAGoldenFile(t *testing.T) {
+	for _, name := range schema.EventNames() {
+		for version := 1; version <= schema.CurrentVersion(name); version++ {
+			golden, err := os.ReadFile(filepath.Join("testdata", "events", name+".v"+strconv.Itoa(version)+".json"))
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			if _, err := schema.Decode(name, version, golden); err != nil {
+				t.Errorf("%s version %d: %v", name, version, err)
+			}
+		}
 	}
 }
 

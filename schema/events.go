@@ -28,6 +28,11 @@ type PatientCheckedIn struct {
 	// QueuePosition is the number of patients in the queue after this check-in.
 	QueuePosition int       `json:"queuePosition"`
 	CheckInTime   time.Time `json:"checkInTime"`
+	// TicketNumber is what a display shows of the patient, such as A-017; "" in an
+	// event of version 1, when there were no tickets.
+	TicketNumber string `json:"ticketNumber"`
+	// TicketDay is the day that the number is of, in the clinic's time: 2026-02-19.
+	TicketDay string `json:"ticketDay"`
 }
 
 // PatientCalledAtCashier sends a patient to a cashier's desk.

@@ -14,7 +14,16 @@ import (
 // Snapshots that earlier builds stored are read as long as their version is
 // SnapshotVersion, so the golden file of a version is never changed.
 func TestTheSnapshotIsGolden(t *testing.T) {
-	snapshot := schema.QueueSnapshot{MaxCapacity: 100, Patients: map[string]string{"patient-1": "waiting-cashier", "patient-2": "called"}}
+	snapshot := schema.QueueSnapshot{
+		MaxCapacity: 100, ActiveRooms: []string{"room-1"}, TicketDay: "2026-02-19", TicketsGiven: 2,
+		Visits: []schema.Visit{
+			{PatientID: "patient-1", PatientName: "John Doe", Priority: 3, ConsultationType: "Cardiology", Arrival: 2, Status: "waiting-cashier"},
+			{
+				PatientID: "patient-2", PatientName: "Jane Roe", Priority: 1, ConsultationType: "Cardiology", Arrival: 3, Status: "called",
+				Place: "room-1", PaymentAttempts: 1, CashierAbsences: 2, ConsultationAbsences: 1,
+			},
+		},
+	}
 	state, err := schema.EncodeSnapshot(snapshot)
 	if err != nil {
 		t.Fatal(err)

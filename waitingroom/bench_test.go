@@ -19,7 +19,7 @@ func BenchmarkQueueCheckIn(b *testing.B) {
 			command := checkIn(nil)
 			b.ReportAllocs()
 			for b.Loop() {
-				events, err := queue.CheckIn(command, 0)
+				events, err := queue.Decide(command)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -29,6 +29,9 @@ type Appended struct {
 	Version int64
 	// Position is the global position of the last one.
 	Position int64
+	// Last is the last event: it tells who was chosen. It is nil where it cannot be
+	// read any more.
+	Last Event
 	// RepeatOf is the correlation id of the request that stored them, where that was
 	// an earlier one with the same idempotency key.
 	RepeatOf string

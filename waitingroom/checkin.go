@@ -1,32 +1,20 @@
 package waitingroom
 
-import (
-	"strings"
-	"time"
-	"unicode"
-	"unicode/utf8"
-)
+import "time"
 
-// The lengths and ranges that a check-in keeps to. Lengths are in characters.
 const (
-	// MaxIDLength bounds every identifier that a client chooses.
-	MaxIDLength = 128
-	// MaxNameLength bounds a patient's name.
-	MaxNameLength = 200
-	// MinConsultationTypeLength and MaxConsultationTypeLength bound the type of consultation.
-	MinConsultationTypeLength = 2
-	MaxConsultationTypeLength = 100
-	// MaxNotesLength bounds the free notes.
-	MaxNotesLength = 1000
 	// MaxAge is the highest age that is accepted, in years.
 	MaxAge = 150
 	// DefaultMaxCapacity is the capacity of a queue unless configured otherwise.
 	DefaultMaxCapacity = 100
 )
 
-// CheckIn is the command that puts a patient into a queue.
+// CheckIn is the command that puts a patient into a queue. A queue that does not
+// exist is created first; one that exists keeps the capacity it was created with.
+//
+// It is refused with CodeInvalid, CodeQueueFull or CodeAlreadyCheckedIn.
 type CheckIn struct {
-	// QueueID names the queue; its first check-in creates it.
+	// QueueID names the queue.
 	QueueID string
 	// PatientID identifies the patient within the queue.
 	PatientID string
@@ -42,76 +30,65 @@ type CheckIn struct {
 	Age *int
 	// Pregnant raises the priority to High at least.
 	Pregnant bool
-	// At is the moment of the check-in.
+	// At is the moment of the check-in, in the clinic's time zone: tickets are counted
+	// by its days. Whoever handles the command sets it.
 	At time.Time
+	// MaxCapacity is that of a queue which the check-in creates; DefaultMaxCapacity
+	// where it is not positive. Whoever handles the command sets it.
+	MaxCapacity int
 }
 
-// Normalised returns the command with blanks around its fields removed. It
-// returns *Error with CodeInvalid that names every field which breaks a rule of form.
-func (c CheckIn) Normalised() (CheckIn, error) {
-	c, _, invalid := c.normalised()
-	if invalid != nil {
-		return c, invalid
-	}
-	return c, nil
-}
+// CommandName implements Command.
+func (CheckIn) CommandName() string { return "check-in" }
 
-func (c CheckIn) normalised() (CheckIn, Priority, *Error) {
-	var v validation
+// Aggregate implements Command.
+func (c CheckIn) Aggregate() string { return c.QueueID }
+
+func (c CheckIn) normalise(v *validation) Command {
 	c.QueueID = v.identifier("queueId", c.QueueID)
 	c.PatientID = v.identifier("patientId", c.PatientID)
 	c.PatientName = v.line("patientName", c.PatientName, 1, MaxNameLength)
 	c.ConsultationType = v.line("consultationType", c.ConsultationType, MinConsultationTypeLength, MaxConsultationTypeLength)
-	c.Notes = v.text("notes", c.Notes, MaxNotesLength)
+	c.Notes = v.notes("notes", c.Notes)
 	if c.Age != nil && (*c.Age < 0 || *c.Age > MaxAge) {
 		v.add("age", "must be between 0 and 150")
 	}
-	priority, err := ParsePriority(c.Priority)
-	if err != nil {
+	if _, err := ParsePriority(c.Priority); err != nil {
 		v.add("priority", err.Error())
 	}
-	return c, effectivePriority(priority, c.Age, c.Pregnant), v.err()
-}
-
-// validation collects what is wrong with the fields of one command.
-type validation struct{ fields []FieldError }
-
-func (v *validation) add(field, message string) {
-	v.fields = append(v.fields, FieldError{Field: field, Message: message})
-}
-
-func (v *validation) err() *Error {
-	if len(v.fields) == 0 {
-		return nil
+	if c.MaxCapacity < 1 {
+		c.MaxCapacity = DefaultMaxCapacity
 	}
-	return &Error{Code: CodeInvalid, Message: "the command breaks the rules of its fields", Fields: v.fields}
+	return c
 }
 
-func (v *validation) identifier(field, value string) string {
-	return v.line(field, value, 1, MaxIDLength)
-}
-
-func (v *validation) line(field, value string, minLength, maxLength int) string {
-	return v.check(field, strings.TrimSpace(value), minLength, maxLength, unicode.IsControl)
-}
-
-func (v *validation) text(field, value string, maxLength int) string {
-	return v.check(field, strings.TrimSpace(value), 0, maxLength, func(r rune) bool {
-		return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t'
-	})
-}
-
-func (v *validation) check(field, value string, minLength, maxLength int, forbidden func(rune) bool) string {
-	length := utf8.RuneCountInString(value)
-	switch {
-	case !utf8.ValidString(value):
-		v.add(field, "must be valid UTF-8")
-	case length == 0 && minLength > 0:
-		v.add(field, "is required")
-	case length < minLength || length > maxLength:
-		v.add(field, lengthRule(minLength, maxLength))
-	case strings.IndexFunc(value, forbidden) >= 0:
-		v.add(field, "must not contain control characters")
+func (c CheckIn) decide(q *Queue) ([]Event, error) {
+	if v, active := q.visits[c.PatientID]; active {
+		return nil, refuse(CodeAlreadyCheckedIn,
+			"patient %q is already in queue %q (%s); finish or cancel that visit first", c.PatientID, c.QueueID, v.Status)
 	}
-	return value
+	var events []Event
+	capacity := q.maxCapacity
+	if capacity == 0 { // it has no events, or was begun by hand
+		capacity = c.MaxCapacity
+		events = append(events, WaitingQueueCreated{QueueID: c.QueueID, QueueName: c.QueueID, MaxCapacity: capacity})
+	}
+	if q.Active() >= capacity {
+		return nil, refuse(CodeQueueFull,
+			"queue %q is at its capacity of %d patients; try again when one has left", c.QueueID, capacity)
+	}
+	requested, _ := ParsePriority(c.Priority)
+	given := q.nextTicket(c.At)
+	return append(events, PatientCheckedIn{
+		QueueID:          c.QueueID,
+		PatientID:        c.PatientID,
+		PatientName:      c.PatientName,
+		Priority:         effectivePriority(requested, c.Age, c.Pregnant).String(),
+		ConsultationType: c.ConsultationType,
+		Notes:            c.Notes,
+		QueuePosition:    q.Active() + 1,
+		CheckInTime:      c.At.UTC(),
+		TicketNumber:     given.number(),
+		TicketDay:        given.day,
+	}), nil
 }

@@ -18,6 +18,24 @@ const (
 	CodeAlreadyCheckedIn Code = "already_checked_in"
 	// CodeQueueNotFound means that no event of that queue exists.
 	CodeQueueNotFound Code = "queue_not_found"
+	// CodePatientNotFound means that the patient has no visit which is not over.
+	CodePatientNotFound Code = "patient_not_found"
+	// CodeWrongStep means that the patient stands where the step cannot be taken.
+	CodeWrongStep Code = "step_not_allowed"
+	// CodeNobodyWaiting means that the line is empty.
+	CodeNobodyWaiting Code = "nobody_waiting"
+	// CodeDeskBusy means that a patient is at the cashier's desk.
+	CodeDeskBusy Code = "desk_busy"
+	// CodeRoomActive means that the consulting room is active already.
+	CodeRoomActive Code = "room_already_active"
+	// CodeRoomNotActive means that the consulting room is not active.
+	CodeRoomNotActive Code = "room_not_active"
+	// CodeRoomBusy means that a patient is in the consulting room.
+	CodeRoomBusy Code = "room_busy"
+	// CodeNoAttemptsLeft means that the payment was tried as often as it may be.
+	CodeNoAttemptsLeft Code = "no_payment_attempts_left"
+	// CodeAttemptsLeft means that the payment has to be tried again first.
+	CodeAttemptsLeft Code = "payment_attempts_left"
 	// CodeConflict means that other writers kept winning the race for the queue.
 	CodeConflict Code = "concurrency_conflict"
 	// CodeKeyReused means that an idempotency key came with another request before.

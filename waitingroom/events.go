@@ -30,6 +30,11 @@ type PatientCheckedIn struct {
 	// QueuePosition is the number of patients in the queue after this check-in.
 	QueuePosition int
 	CheckInTime   time.Time
+	// TicketNumber is what a display shows of the patient, such as A-017. It is ""
+	// in events from before there were tickets.
+	TicketNumber string
+	// TicketDay is the day that the number is of, in the clinic's time: 2026-02-19.
+	TicketDay string
 }
 
 // PatientCalledAtCashier sends a patient to a cashier's desk.

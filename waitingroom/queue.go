@@ -3,15 +3,17 @@ package waitingroom
 import "fmt"
 
 // Queue is the aggregate: one waiting line of a clinic, rebuilt from its events.
-// It keeps only the patients whose visit is not over, so its size is bounded by
-// its capacity however many it has seen. It is not safe for concurrent use;
-// whoever loads one owns it.
+// It keeps only the patients whose visit is not over and the rooms that are active,
+// so its size is bounded by its capacity however many it has seen. It is not safe for
+// concurrent use; whoever loads one owns it.
 type Queue struct {
 	id          string
 	maxCapacity int
 	version     int64
 	snapshotAt  int64
-	patients    map[string]Status
+	visits      map[string]Visit
+	rooms       map[string]bool // the active ones
+	tickets     tickets
 }
 
 // NewQueue returns a queue without events: one that does not exist yet.
@@ -34,61 +36,24 @@ func (q *Queue) Version() int64 { return q.version }
 func (q *Queue) MaxCapacity() int { return q.maxCapacity }
 
 // Active is the number of patients whose visit is not over.
-func (q *Queue) Active() int { return len(q.patients) }
+func (q *Queue) Active() int { return len(q.visits) }
 
-// Status returns where a patient stands, and whether the patient has a visit that
+// Visit returns what is known of a patient, and whether the patient has a visit that
 // is not over.
-func (q *Queue) Status(patientID string) (status Status, active bool) {
-	status, active = q.patients[patientID]
-	return status, active
+func (q *Queue) Visit(patientID string) (visit Visit, active bool) {
+	visit, active = q.visits[patientID]
+	return visit, active
 }
 
-// CheckIn decides a check-in. A queue that does not exist is created first, with
-// maxCapacity places (DefaultMaxCapacity when it is not positive); one that
-// exists keeps the capacity it was created with.
-//
-// It changes nothing: the caller stores the events and then applies them. It
-// returns *Error with CodeInvalid, CodeQueueFull or CodeAlreadyCheckedIn.
-func (q *Queue) CheckIn(c CheckIn, maxCapacity int) ([]Event, error) {
-	c, priority, invalid := c.normalised()
-	if invalid != nil {
-		return nil, invalid
-	}
-	if status, active := q.Status(c.PatientID); active {
-		return nil, refuse(CodeAlreadyCheckedIn,
-			"patient %q is already in queue %q (%s); finish or cancel that visit first", c.PatientID, c.QueueID, status)
-	}
-
-	var events []Event
-	capacity := q.maxCapacity
-	if q.maxCapacity == 0 { // it has no events, or was begun by hand
-		if capacity = maxCapacity; capacity <= 0 {
-			capacity = DefaultMaxCapacity
-		}
-		events = append(events, WaitingQueueCreated{QueueID: c.QueueID, QueueName: c.QueueID, MaxCapacity: capacity})
-	}
-	if q.Active() >= capacity {
-		return nil, refuse(CodeQueueFull,
-			"queue %q is at its capacity of %d patients; try again when one has left", c.QueueID, capacity)
-	}
-	return append(events, PatientCheckedIn{
-		QueueID:          c.QueueID,
-		PatientID:        c.PatientID,
-		PatientName:      c.PatientName,
-		Priority:         priority.String(),
-		ConsultationType: c.ConsultationType,
-		Notes:            c.Notes,
-		QueuePosition:    q.Active() + 1,
-		CheckInTime:      c.At.UTC(),
-	}), nil
-}
+// RoomActive reports whether a consulting room is active.
+func (q *Queue) RoomActive(roomID string) bool { return q.rooms[roomID] }
 
 // Apply moves the queue on by events that happened. It never refuses: what is
 // stored is a fact.
 func (q *Queue) Apply(events ...Event) {
 	for _, e := range events {
-		q.apply(e)
 		q.version++
+		q.apply(e)
 	}
 }
 
@@ -97,40 +62,65 @@ func (q *Queue) apply(e Event) {
 	case WaitingQueueCreated:
 		q.id, q.maxCapacity = e.QueueID, e.MaxCapacity
 	case PatientCheckedIn:
-		q.move(e.PatientID, WaitingCashier)
+		q.arrive(e)
 	case PatientCalledAtCashier:
-		q.move(e.PatientID, AtCashier)
+		q.move(e.PatientID, AtCashier, func(v *Visit) { v.Place = e.CashierDeskID })
 	case PatientPaymentValidated:
-		q.move(e.PatientID, WaitingConsultation)
+		q.move(e.PatientID, WaitingConsultation, leave)
 	case PatientPaymentPending:
-		q.move(e.PatientID, PaymentPending)
+		q.move(e.PatientID, PaymentPending, func(v *Visit) { v.PaymentAttempts = e.AttemptNumber })
 	case PatientAbsentAtCashier:
-		q.move(e.PatientID, WaitingCashier)
-	case PatientCancelledByPayment:
-		q.move(e.PatientID, CancelledPayment)
-	case PatientCancelledByAbsence:
-		q.move(e.PatientID, CancelledAbsence)
+		q.move(e.PatientID, WaitingCashier, func(v *Visit) { v.Place, v.CashierAbsences = "", e.RetryNumber })
 	case PatientClaimedForAttention:
-		q.move(e.PatientID, Called)
+		q.move(e.PatientID, Called, func(v *Visit) { v.Place = e.StationID })
 	case PatientCalled:
-		q.move(e.PatientID, InConsultation)
+		q.move(e.PatientID, InConsultation, func(v *Visit) { v.Place = e.StationID })
 	case PatientAbsentAtConsultation:
-		q.move(e.PatientID, WaitingConsultation)
+		q.move(e.PatientID, WaitingConsultation, func(v *Visit) { v.Place, v.ConsultationAbsences = "", e.RetryNumber })
+	case PatientCancelledByPayment:
+		delete(q.visits, e.PatientID)
+	case PatientCancelledByAbsence:
+		delete(q.visits, e.PatientID)
 	case PatientAttentionCompleted:
-		q.move(e.PatientID, Completed)
+		delete(q.visits, e.PatientID)
+	case ConsultingRoomActivated:
+		q.open(e.ConsultingRoomID)
+	case ConsultingRoomDeactivated:
+		delete(q.rooms, e.ConsultingRoomID)
 	}
 }
 
-// move sets where a patient stands; a patient whose visit is over is forgotten.
-func (q *Queue) move(patientID string, to Status) {
-	if to.Final() {
-		delete(q.patients, patientID)
-		return
+func (q *Queue) arrive(e PatientCheckedIn) {
+	priority, _ := ParsePriority(e.Priority) // the lowest of all where it is none
+	q.put(Visit{
+		PatientID: e.PatientID, PatientName: e.PatientName, Priority: priority, ConsultationType: e.ConsultationType,
+		Arrival: q.version, Status: WaitingCashier,
+	})
+	q.tickets.take(e.TicketDay)
+}
+
+// move changes where a patient stands.
+func (q *Queue) move(patientID string, to Status, change func(*Visit)) {
+	v := q.visits[patientID]
+	v.PatientID, v.Status = patientID, to
+	change(&v)
+	q.put(v)
+}
+
+func leave(v *Visit) { v.Place = "" }
+
+func (q *Queue) put(v Visit) {
+	if q.visits == nil {
+		q.visits = make(map[string]Visit)
 	}
-	if q.patients == nil {
-		q.patients = make(map[string]Status)
+	q.visits[v.PatientID] = v
+}
+
+func (q *Queue) open(roomID string) {
+	if q.rooms == nil {
+		q.rooms = make(map[string]bool)
 	}
-	q.patients[patientID] = to
+	q.rooms[roomID] = true
 }
 
 func lengthRule(minLength, maxLength int) string {

@@ -3,7 +3,8 @@ package waitingroom
 // Status is where a patient stands in the visit.
 type Status string
 
-// The states of a visit. The last three are final: the patient may check in anew.
+// The states of a visit. The last three are final: the queue forgets the visit, and
+// the patient may check in anew.
 const (
 	WaitingCashier      Status = "waiting-cashier"
 	AtCashier           Status = "at-cashier"
@@ -15,8 +16,3 @@ const (
 	CancelledPayment    Status = "cancelled-payment"
 	CancelledAbsence    Status = "cancelled-absence"
 )
-
-// Final reports whether the visit is over.
-func (s Status) Final() bool {
-	return s == Completed || s == CancelledPayment || s == CancelledAbsence
-}

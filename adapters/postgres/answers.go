@@ -90,7 +90,8 @@ func (s *EventStore) Answers(ctx context.Context, keys ...string) (map[string]wa
 	batch := &pgx.Batch{}
 	batch.Queue(`DELETE FROM idempotency_keys WHERE key = ANY($1) AND created_at < now() - $2::interval`, keys, AnswersKept)
 	batch.Queue(`
-		SELECT k.key, k.fingerprint, k.correlation_id, k.event_count, k.queue_version, coalesce(e.position, 0), k.refusal::text
+		SELECT k.key, k.fingerprint, k.correlation_id, k.event_count, k.queue_version, coalesce(e.position, 0), k.refusal::text,
+		       e.event_name, coalesce((e.metadata->>'schemaVersion')::int, 0), e.payload::text
 		FROM idempotency_keys k LEFT JOIN waiting_room_events e ON e.event_id = k.last_event_id
 		WHERE k.key = ANY($1)`, keys).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
@@ -112,12 +113,21 @@ func scanAnswer(row pgx.Rows) (a waitingroom.Answer, err error) {
 	var (
 		fingerprint []byte
 		refusal     *string
+		name        *string
+		wire        int
+		payload     []byte
 	)
-	err = row.Scan(&a.Key, &fingerprint, &a.CorrelationID, &a.Appended.EventCount, &a.Appended.Version, &a.Appended.Position, &refusal)
+	err = row.Scan(&a.Key, &fingerprint, &a.CorrelationID, &a.Appended.EventCount, &a.Appended.Version, &a.Appended.Position, &refusal,
+		&name, &wire, &payload)
 	if err != nil {
 		return a, err
 	}
 	copy(a.Fingerprint[:], fingerprint)
+	if name != nil {
+		if a.Appended.Last, err = fromStored(*name, wire, payload); err != nil {
+			return a, err
+		}
+	}
 	if refusal != nil {
 		err = json.Unmarshal([]byte(*refusal), &a.Refusal)
 	}

@@ -113,7 +113,7 @@ func TestOldEventsOfFinishedVisitsAreArchived(t *testing.T) {
 		if err := store.Load(t.Context(), got); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(q, got, cmp.AllowUnexported(waitingroom.Queue{})); diff != "" {
+		if diff := cmp.Diff(q.Snapshot(), got.Snapshot()); diff != "" {
 			t.Errorf("queue %s differs (-before +archived):\n%s", q.ID(), diff)
 		}
 	}

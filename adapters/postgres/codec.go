@@ -79,3 +79,34 @@ func fromWire(e schema.Event) (waitingroom.Event, error) {
 		return nil, fmt.Errorf("wire event %T has no domain form", e)
 	}
 }
+
+// fromStored reads a stored event.
+func fromStored(name string, version int, payload []byte) (waitingroom.Event, error) {
+	wire, err := schema.Decode(name, version, payload)
+	if err != nil {
+		return nil, err
+	}
+	return fromWire(wire)
+}
+
+func snapshotToWire(s waitingroom.Snapshot) schema.QueueSnapshot {
+	wire := schema.QueueSnapshot{
+		MaxCapacity: s.MaxCapacity, ActiveRooms: s.ActiveRooms, TicketDay: s.TicketDay, TicketsGiven: s.TicketsGiven,
+	}
+	for _, v := range s.Visits {
+		wire.Visits = append(wire.Visits, schema.Visit{
+			PatientID: v.PatientID, PatientName: v.PatientName, Priority: int(v.Priority), ConsultationType: v.ConsultationType,
+			Arrival: v.Arrival, Status: string(v.Status), Place: v.Place, PaymentAttempts: v.PaymentAttempts,
+			CashierAbsences: v.CashierAbsences, ConsultationAbsences: v.ConsultationAbsences,
+		})
+	}
+	return wire
+}
+
+func visitFromWire(v schema.Visit) waitingroom.Visit {
+	return waitingroom.Visit{
+		PatientID: v.PatientID, PatientName: v.PatientName, Priority: waitingroom.Priority(v.Priority), ConsultationType: v.ConsultationType,
+		Arrival: v.Arrival, Status: waitingroom.Status(v.Status), Place: v.Place, PaymentAttempts: v.PaymentAttempts,
+		CashierAbsences: v.CashierAbsences, ConsultationAbsences: v.ConsultationAbsences,
+	}
+}

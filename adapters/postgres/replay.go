@@ -100,11 +100,7 @@ func queueReplay(batch *pgx.Batch, q *waitingroom.Queue, query string, args ...a
 }
 
 func replay(q *waitingroom.Queue, name string, version int, payload []byte) error {
-	wire, err := schema.Decode(name, version, payload)
-	if err != nil {
-		return err
-	}
-	event, err := fromWire(wire)
+	event, err := fromStored(name, version, payload)
 	if err != nil {
 		return err
 	}
@@ -117,9 +113,12 @@ func restore(q *waitingroom.Queue, version int64, state []byte) error {
 	if err != nil {
 		return err
 	}
-	s := waitingroom.Snapshot{QueueID: q.ID(), Version: version, MaxCapacity: wire.MaxCapacity}
-	for id, status := range wire.Patients {
-		s.Patients = append(s.Patients, waitingroom.Standing{PatientID: id, Status: waitingroom.Status(status)})
+	s := waitingroom.Snapshot{
+		QueueID: q.ID(), Version: version, MaxCapacity: wire.MaxCapacity, ActiveRooms: wire.ActiveRooms,
+		TicketDay: wire.TicketDay, TicketsGiven: wire.TicketsGiven,
+	}
+	for _, v := range wire.Visits {
+		s.Visits = append(s.Visits, visitFromWire(v))
 	}
 	q.Restore(s)
 	return nil
@@ -132,10 +131,7 @@ func queueSnapshots(batch *pgx.Batch, changes []waitingroom.Change) error {
 		if c.Snapshot == nil {
 			continue
 		}
-		wire := schema.QueueSnapshot{MaxCapacity: c.Snapshot.MaxCapacity, Patients: map[string]string{}}
-		for _, p := range c.Snapshot.Patients {
-			wire.Patients[p.PatientID] = string(p.Status)
-		}
+		wire := snapshotToWire(*c.Snapshot)
 		state, err := schema.EncodeSnapshot(wire)
 		if err != nil {
 			return err

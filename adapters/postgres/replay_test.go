@@ -43,7 +43,7 @@ func TestALoadBeginsFromTheSnapshot(t *testing.T) {
 	if _, err := pool.Exec(t.Context(), "DELETE FROM waiting_room_events WHERE version <= 5"); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, load(t, store), cmp.AllowUnexported(waitingroom.Queue{})); diff != "" {
+	if diff := cmp.Diff(want.Snapshot(), load(t, store).Snapshot()); diff != "" {
 		t.Errorf("the loaded queue differs (-want +got):\n%s", diff)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/rlapp/rlapp/adapters/postgres"
 	"github.com/rlapp/rlapp/adapters/postgres/embedded"
 	"github.com/rlapp/rlapp/app/server/config"
@@ -41,16 +43,21 @@ func (s *Server) database(ctx context.Context) (connString string, err error) {
 
 // Migrate sets the schema up in the configured database.
 func Migrate(ctx context.Context, c config.Config) error {
+	return withPool(ctx, c, func(pool *pgxpool.Pool) error { return postgres.Migrate(ctx, pool) })
+}
+
+// withPool works with the configured database for a moment.
+func withPool(ctx context.Context, c config.Config, work func(*pgxpool.Pool) error) error {
 	connString, err := config.ParseConnectionString(c.EventStore.ConnectionString)
 	if err != nil {
 		return err
 	}
-	pool, err := postgres.Open(ctx, connString, postgres.PoolConfig{ApplicationName: "rlapp-migrate"})
+	pool, err := postgres.Open(ctx, connString, postgres.PoolConfig{ApplicationName: "rlapp-command"})
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	return postgres.Migrate(ctx, pool)
+	return work(pool)
 }
 
 // greet tells a person who started everything where to look and what to try.

@@ -98,6 +98,11 @@ func (s *Server) Run(ctx context.Context) (err error) {
 
 // start brings the parts up against the way of an event: who receives first.
 func (s *Server) start(ctx context.Context) error {
+	if s.role.servesAPI() {
+		if err := checkExposure(s.config); err != nil {
+			return err
+		}
+	}
 	connString, err := s.database(ctx)
 	if err != nil {
 		return err
@@ -266,8 +271,14 @@ func (s *Server) startAPI(ctx context.Context, operations *httpapi.Operations, w
 	if err != nil {
 		return nil, err
 	}
+	authentication, err := s.authentication(ctx)
+	if err != nil {
+		return nil, err
+	}
 	return httpapi.New(bus, s.views, rebuilds, operations, s.logger, s.registry, httpapi.Config{
-		MaxBodyBytes: s.config.Api.MaxBodyBytes, MaxInFlight: s.config.Api.MaxInFlight, Annotate: logging.WithCorrelationID, Rehearsals: s.rehearsals(), Retain: retention.Start,
+		MaxBodyBytes: s.config.Api.MaxBodyBytes, MaxInFlight: s.config.Api.MaxInFlight, MaxListeners: s.config.Api.MaxListeners,
+		RequestsPerMinute: s.config.Api.RequestsPerMinute, Authentication: authentication, Stopping: ctx.Done(),
+		Annotate: logging.WithCorrelationID, Rehearsals: s.rehearsals(), Retain: retention.Start,
 	})
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // Envelope is a command with what is known about its request. C is the command.
-type Envelope[C any] struct {
+type Envelope[C waitingroom.Command] struct {
 	// Command is what is asked for.
 	Command C
 	// CorrelationID ties together everything that the request causes.
@@ -32,13 +32,6 @@ type Bus struct{ publisher message.Publisher }
 // message contexts, since the reply travels back through them.
 func NewBus(publisher message.Publisher) *Bus { return &Bus{publisher: publisher} }
 
-// CheckIn puts a patient into a queue; see waitingroom.Queue.CheckIn. It returns
-// *waitingroom.Error for a refusal, ctx's error when that ends first (the
-// command may still succeed then), and the event store's errors otherwise.
-func (b *Bus) CheckIn(ctx context.Context, e Envelope[waitingroom.CheckIn]) (waitingroom.Appended, error) {
-	return send(ctx, b, checkInTopic, e)
-}
-
 // reply is the answer to one command.
 type reply struct {
 	appended waitingroom.Appended
@@ -54,7 +47,11 @@ type sent struct {
 
 type sentKey struct{}
 
-func send[C any](ctx context.Context, b *Bus, topic string, e Envelope[C]) (waitingroom.Appended, error) {
+// Send has a command carried out. It returns *waitingroom.Error for a refusal, ctx's
+// error when that ends first (the command may still succeed then), and the event
+// store's errors otherwise.
+func Send[C waitingroom.Command](ctx context.Context, b *Bus, e Envelope[C]) (waitingroom.Appended, error) {
+	topic := topicOf(e.Command)
 	payload, err := json.Marshal(e)
 	if err != nil {
 		return waitingroom.Appended{}, fmt.Errorf("encode command %s: %w", topic, err)
@@ -86,7 +83,7 @@ func respond(msg *message.Message, r reply) {
 }
 
 // open returns the command of msg.
-func open[C any](msg *message.Message) (Envelope[C], error) {
+func open[C waitingroom.Command](msg *message.Message) (Envelope[C], error) {
 	if s, ok := msg.Context().Value(sentKey{}).(*sent); ok {
 		if e, ok := s.envelope.(Envelope[C]); ok {
 			return e, nil

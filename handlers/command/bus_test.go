@@ -107,11 +107,11 @@ func TestACommandIsDecidedAndAnswered(t *testing.T) {
 	store, registry := &memory{}, prometheus.NewRegistry()
 	e := johnDoe()
 	e.IdempotencyKey = "k-1"
-	appended, err := newBus(t, store, registry).CheckIn(t.Context(), e)
+	appended, err := command.Send(t.Context(), newBus(t, store, registry), e)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(waitingroom.Appended{EventCount: 2, Version: 2}, appended); diff != "" {
+	if diff := cmp.Diff(waitingroom.Appended{EventCount: 2, Version: 2, Last: store.events[1]}, appended); diff != "" {
 		t.Errorf("answer differs (-want +got):\n%s", diff)
 	}
 	cause := store.causes[0]
@@ -143,7 +143,7 @@ func TestARefusalComesBackTyped(t *testing.T) {
 	bus := newBus(t, &memory{}, prometheus.NewRegistry())
 	bad := johnDoe()
 	bad.Command.Priority = "asap"
-	_, err := bus.CheckIn(t.Context(), bad)
+	_, err := command.Send(t.Context(), bus, bad)
 	var refusal *waitingroom.Error
 	if !errors.As(err, &refusal) || refusal.Code != waitingroom.CodeInvalid || refusal.Fields[0].Field != "priority" {
 		t.Errorf("got %v", err)
@@ -158,13 +158,13 @@ func TestALostRaceIsTriedAgainABoundedNumberOfTimes(t *testing.T) {
 			}
 			return nil
 		}}
-		if _, err := newBus(t, store, prometheus.NewRegistry()).CheckIn(t.Context(), johnDoe()); err != nil || store.tries != 3 {
+		if _, err := command.Send(t.Context(), newBus(t, store, prometheus.NewRegistry()), johnDoe()); err != nil || store.tries != 3 {
 			t.Errorf("after %d tries: %v", store.tries, err)
 		}
 	})
 	t.Run("or it is a conflict", func(t *testing.T) {
 		store := &memory{append: func(int) error { return conflict }}
-		_, err := newBus(t, store, prometheus.NewRegistry()).CheckIn(t.Context(), johnDoe())
+		_, err := command.Send(t.Context(), newBus(t, store, prometheus.NewRegistry()), johnDoe())
 		var refusal *waitingroom.Error
 		if !errors.As(err, &refusal) || refusal.Code != waitingroom.CodeConflict || store.tries != 3 {
 			t.Errorf("after %d tries: %v", store.tries, err)
@@ -181,13 +181,13 @@ func TestAFailureIsAnsweredAndNotTriedAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			store, registry := &memory{append: fail}, prometheus.NewRegistry()
 			bus := newBus(t, store, registry)
-			_, err := bus.CheckIn(t.Context(), johnDoe())
+			_, err := command.Send(t.Context(), bus, johnDoe())
 			var refusal *waitingroom.Error
 			if err == nil || errors.As(err, &refusal) {
 				t.Errorf("got %v", err)
 			}
 			store.append = nil
-			if _, err := bus.CheckIn(t.Context(), johnDoe()); err != nil || store.tries != 2 {
+			if _, err := command.Send(t.Context(), bus, johnDoe()); err != nil || store.tries != 2 {
 				t.Errorf("the next command after %d tries: %v", store.tries, err)
 			}
 		})
@@ -197,7 +197,7 @@ func TestAFailureIsAnsweredAndNotTriedAgain(t *testing.T) {
 func TestASenderWhoLeavesIsNotWaitedFor(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	store := &memory{append: func(int) error { leave(); return nil }}
-	if _, err := newBus(t, store, prometheus.NewRegistry()).CheckIn(ctx, johnDoe()); err != nil && !errors.Is(err, context.Canceled) {
+	if _, err := command.Send(ctx, newBus(t, store, prometheus.NewRegistry()), johnDoe()); err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -21,12 +21,12 @@ func keyed(key, correlationID, queue, patient string) command.Envelope[waitingro
 
 func TestTheSameKeyIsAnsweredAlike(t *testing.T) {
 	b := newLane(t, command.Config{})
-	first, err := b.bus.CheckIn(t.Context(), keyed("k", "c-1", "q", "a"))
+	first, err := command.Send(t.Context(), b.bus, keyed("k", "c-1", "q", "a"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	first.RepeatOf = "c-1"
-	again, err := b.bus.CheckIn(t.Context(), keyed("k", "c-2", "q", "a"))
+	again, err := command.Send(t.Context(), b.bus, keyed("k", "c-2", "q", "a"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestARefusalIsAnsweredAlike(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"", "c-1"} {
-		_, err := b.bus.CheckIn(t.Context(), keyed("k", "c-"+fmt.Sprint(1+len(want)), "q", "b"))
+		_, err := command.Send(t.Context(), b.bus, keyed("k", "c-"+fmt.Sprint(1+len(want)), "q", "b"))
 		var repeated *waitingroom.RepeatedError
 		if codeOf(err) != waitingroom.CodeQueueFull || errors.As(err, &repeated) != (want != "") || repeated != nil && repeated.CorrelationID != want {
 			t.Errorf("got %v", err)
@@ -56,12 +56,12 @@ func TestARefusalIsAnsweredAlike(t *testing.T) {
 
 func TestAKeyIsForOneRequest(t *testing.T) {
 	b := newLane(t, command.Config{})
-	if _, err := b.bus.CheckIn(t.Context(), keyed("k", "c-1", "q", "a")); err != nil {
+	if _, err := command.Send(t.Context(), b.bus, keyed("k", "c-1", "q", "a")); err != nil {
 		t.Fatal(err)
 	}
 	other := keyed("k", "c-2", "q", "a")
 	other.Command.Notes = "another"
-	if _, err := b.bus.CheckIn(t.Context(), other); codeOf(err) != waitingroom.CodeKeyReused {
+	if _, err := command.Send(t.Context(), b.bus, other); codeOf(err) != waitingroom.CodeKeyReused {
 		t.Errorf("got %v", err)
 	}
 	if len(b.store.events["q"]) != 2 {
@@ -74,21 +74,21 @@ func TestAKeyInFlightIsRefused(t *testing.T) {
 	b.store.gate = make(chan struct{}, 10)
 	var group sync.WaitGroup
 	group.Go(func() {
-		if _, err := b.bus.CheckIn(t.Context(), keyed("k", "c-1", "q", "a")); err != nil {
+		if _, err := command.Send(t.Context(), b.bus, keyed("k", "c-1", "q", "a")); err != nil {
 			t.Error(err)
 		}
 	})
 	b.await(b.handlers.Leading)
-	if _, err := b.bus.CheckIn(t.Context(), keyed("k", "c-2", "q", "a")); codeOf(err) != waitingroom.CodeInFlight {
+	if _, err := command.Send(t.Context(), b.bus, keyed("k", "c-2", "q", "a")); codeOf(err) != waitingroom.CodeInFlight {
 		t.Errorf("got %v", err)
 	}
-	if _, err := b.bus.CheckIn(t.Context(), keyed("k", "c-2", "q", "other")); codeOf(err) != waitingroom.CodeKeyReused {
+	if _, err := command.Send(t.Context(), b.bus, keyed("k", "c-2", "q", "other")); codeOf(err) != waitingroom.CodeKeyReused {
 		t.Errorf("got %v", err)
 	}
 	close(b.store.gate)
 	group.Wait()
 	b.store.gate = nil
-	if again, err := b.bus.CheckIn(t.Context(), keyed("k", "c-3", "q", "a")); err != nil || again.RepeatOf != "c-1" {
+	if again, err := command.Send(t.Context(), b.bus, keyed("k", "c-3", "q", "a")); err != nil || again.RepeatOf != "c-1" {
 		t.Errorf("after the first has ended: %+v, %v", again, err)
 	}
 }

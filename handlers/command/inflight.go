@@ -11,7 +11,7 @@ import (
 
 // requestOf returns what the answer to a command is remembered for, or nil where the
 // client gave no key.
-func requestOf[C any](e Envelope[C]) (*waitingroom.Request, error) {
+func requestOf[C waitingroom.Command](e Envelope[C]) (*waitingroom.Request, error) {
 	if e.IdempotencyKey == "" {
 		return nil, nil
 	}

@@ -32,7 +32,7 @@ type task struct {
 	ctx     context.Context //nolint:containedctx // its sender's: a command that is no longer wanted is left out
 	queueID string
 	cause   waitingroom.Cause
-	decide  func(*waitingroom.Queue) ([]waitingroom.Event, error)
+	command waitingroom.Command
 	// request is what the answer is remembered for; nil where the client gave no key.
 	request *waitingroom.Request
 
@@ -300,6 +300,9 @@ func (l *lane) decide(ctx context.Context, tasks []*task, queues map[string]*sta
 	}
 	for i, t := range changing { // the refusals come behind
 		t.appended = appended[i]
+		if events := changes[i].Events; len(events) > 0 {
+			t.appended.Last = events[len(events)-1]
+		}
 		queues[t.queueID].certain = true
 	}
 	return nil
@@ -333,7 +336,7 @@ func (t *task) on(queue *waitingroom.Queue) (events []waitingroom.Event) {
 			t.err = panicked(p)
 		}
 	}()
-	events, t.err = t.decide(queue)
+	events, t.err = queue.Decide(t.command)
 	return events
 }
 

@@ -83,7 +83,11 @@ func (g *gated) Append(ctx context.Context, changes ...waitingroom.Change) ([]wa
 		g.events[c.QueueID] = append(g.events[c.QueueID], c.Events...)
 		answers[i] = waitingroom.Appended{EventCount: len(c.Events), Version: int64(len(g.events[c.QueueID]))}
 		if c.Request != nil {
-			g.answers[c.Request.Key] = waitingroom.Answer{Request: *c.Request, CorrelationID: c.Cause.CorrelationID, Appended: answers[i], Refusal: c.Refusal}
+			answer := waitingroom.Answer{Request: *c.Request, CorrelationID: c.Cause.CorrelationID, Appended: answers[i], Refusal: c.Refusal}
+			if n := len(c.Events); n > 0 {
+				answer.Appended.Last = c.Events[n-1]
+			}
+			g.answers[c.Request.Key] = answer
 		}
 		if c.Snapshot != nil {
 			g.snapshots = append(g.snapshots, c.Snapshot.Version)
@@ -137,7 +141,7 @@ func (c checkIn) envelope() command.Envelope[waitingroom.CheckIn] {
 }
 
 func (b *laneBench) checkIn(c checkIn) error {
-	_, err := b.bus.CheckIn(b.t.Context(), c.envelope())
+	_, err := command.Send(b.t.Context(), b.bus, c.envelope())
 	return err
 }
 
@@ -165,7 +169,7 @@ func (b *laneBench) send(envelopes ...command.Envelope[waitingroom.CheckIn]) ([]
 	})
 	b.await(func() bool { return b.handlers.Leading() })
 	for i, e := range envelopes {
-		group.Go(func() { appended[i], errs[i] = b.bus.CheckIn(b.t.Context(), e) })
+		group.Go(func() { appended[i], errs[i] = command.Send(b.t.Context(), b.bus, e) })
 		b.await(func() bool { return b.handlers.Waiting() == i+1 }) // in this order
 	}
 	close(b.store.gate)
@@ -338,7 +342,7 @@ func TestWhoHasLeftIsLeftOut(t *testing.T) {
 	e := johnDoe()
 	e.Command.QueueID, e.Command.PatientID = "q", "gone"
 	group.Go(func() {
-		if _, err := b.bus.CheckIn(ctx, e); !errors.Is(err, context.Canceled) {
+		if _, err := command.Send(ctx, b.bus, e); !errors.Is(err, context.Canceled) {
 			t.Errorf("who left got %v", err)
 		}
 	})

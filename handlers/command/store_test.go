@@ -47,7 +47,7 @@ func TestTwoProcessesShareTheQueues(t *testing.T) {
 				e := johnDoe()
 				e.Command.QueueID = fmt.Sprintf("queue-%d", rand.IntN(queues))
 				e.Command.PatientID = fmt.Sprintf("patient-%d", rand.IntN(patients))
-				_, err := buses[client%2].CheckIn(t.Context(), e)
+				_, err := command.Send(t.Context(), buses[client%2], e)
 				switch {
 				case err == nil:
 					accepted.Add(1)
@@ -84,7 +84,7 @@ func TestARestartGoesOnFromSnapshots(t *testing.T) {
 	}
 	bus := start()
 	for n := range 25 {
-		if _, err := bus.CheckIn(t.Context(), numbered(n)); err != nil {
+		if _, err := command.Send(t.Context(), bus, numbered(n)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -95,11 +95,11 @@ func TestARestartGoesOnFromSnapshots(t *testing.T) {
 		t.Fatal(err)
 	}
 	bus = start()
-	appended, err := bus.CheckIn(t.Context(), numbered(25))
+	appended, err := command.Send(t.Context(), bus, numbered(25))
 	if err != nil || appended.Version != 27 {
 		t.Errorf("got %+v, error %v; want version 27", appended, err)
 	}
-	if _, err := bus.CheckIn(t.Context(), numbered(0)); codeOf(err) != waitingroom.CodeAlreadyCheckedIn {
+	if _, err := command.Send(t.Context(), bus, numbered(0)); codeOf(err) != waitingroom.CodeAlreadyCheckedIn {
 		t.Errorf("a patient whom only the snapshot knows: %v", err)
 	}
 }
@@ -132,7 +132,7 @@ func benchmarkCheckIn(b *testing.B, lanes, queues int) {
 			n := int(next.Add(1))
 			e := numbered(n)
 			e.Command.QueueID = fmt.Sprintf("queue-%d", n%queues)
-			if _, err := bus.CheckIn(b.Context(), e); err != nil {
+			if _, err := command.Send(b.Context(), bus, e); err != nil {
 				b.Error(err)
 			}
 		}

@@ -34,6 +34,17 @@ type Config struct {
 	Rehearsals poison.Rehearsals
 	// Retain begins to archive and prune; it must not block. Default: nothing happens.
 	Retain func()
+	// Authentication is how callers show who they are. Default: nobody is asked, and
+	// everybody may do everything.
+	Authentication Authentication
+	// RequestsPerMinute bounds the requests of one caller; what comes beyond gets 429.
+	// Default: there is no bound.
+	RequestsPerMinute int
+	// MaxListeners bounds the streams that are followed at a time. Default: 1000.
+	MaxListeners int
+	// Stopping is closed when the process begins to stop: streams end then. Default:
+	// they end when their clients leave.
+	Stopping <-chan struct{}
 	// Version is shown in the OpenAPI document. Default: "1.0.0".
 	Version string
 }
@@ -47,6 +58,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.MaxInFlight == 0 {
 		c.MaxInFlight = 4000
+	}
+	if c.MaxListeners == 0 {
+		c.MaxListeners = 1000
 	}
 	if c.Annotate == nil {
 		c.Annotate = func(ctx context.Context, _ string) context.Context { return ctx }
@@ -67,6 +81,7 @@ type api struct {
 	logger   *slog.Logger
 	// durations are the requests' by method, route and status.
 	durations *prometheus.HistogramVec
+	boards    *watch
 	config    Config
 }
 
@@ -77,8 +92,8 @@ func New(
 	logger *slog.Logger, registerer prometheus.Registerer, config Config,
 ) (http.Handler, error) {
 	config.setDefaults()
-	if config.MaxBodyBytes < 0 || config.RequestTimeout < 0 || config.MaxInFlight < 0 {
-		return nil, errors.New("httpapi: MaxBodyBytes, RequestTimeout and MaxInFlight must be positive")
+	if config.MaxBodyBytes < 0 || config.RequestTimeout < 0 || config.MaxInFlight < 0 || config.MaxListeners < 0 {
+		return nil, errors.New("httpapi: MaxBodyBytes, RequestTimeout, MaxInFlight and MaxListeners must be positive")
 	}
 	durations, err := newRequestDurations(registerer)
 	if err != nil {
@@ -88,9 +103,14 @@ func New(
 		return nil, fmt.Errorf("httpapi: %w", err)
 	}
 	a := &api{commands: commands, views: views, rebuilds: rebuilds, logger: logger, durations: durations, config: config}
+	a.boards = newWatch(config.MaxListeners)
+	a.boards.read = a.readBoard
+	a.boards.versions = func(ctx context.Context, queueIDs []string) (map[string]int64, error) {
+		return views.QueueVersions(ctx, readmodel.QueueState, queueIDs)
+	}
 
 	router := chi.NewRouter()
-	router.Use(a.correlate, a.observe, a.bound, a.recoverPanic, a.guard)
+	router.Use(a.correlate, a.observe, a.bound, a.recoverPanic, a.authenticate, a.limit(), a.guard)
 	router.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, newProblem(r.Context(), http.StatusNotFound, codeNotFound, "there is no such route; see /docs"))
 	})
@@ -100,7 +120,11 @@ func New(
 	operations.mount(router)
 
 	document := humachi.New(router, a.document())
+	document.UseMiddleware(a.authorize)
 	a.routes(document)
+	if err := checkRoles(document.OpenAPI()); err != nil {
+		return nil, fmt.Errorf("httpapi: %w", err)
+	}
 	router.Get("/docs", docsPage(document.OpenAPI()))
 	return router, nil
 }
@@ -113,8 +137,18 @@ func (a *api) document() huma.Config {
 	c.SchemasPath = ""     // the document has them all
 	c.Formats = jsonFormat // JSON only
 	c.DefaultFormat = "application/json"
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		bearerScheme: {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "A token of the configured OpenID Connect issuer."},
+		apiKeyScheme: {Type: "apiKey", In: "header", Name: apiKeyHeader, Description: "A key that `rlapp key create` has made."},
+	}
 	return c
 }
+
+// The names of the security schemes in the document.
+const (
+	bearerScheme = "bearer"
+	apiKeyScheme = "apiKey"
+)
 
 var jsonFormat = map[string]huma.Format{
 	"application/json": huma.DefaultJSONFormat,
@@ -123,9 +157,14 @@ var jsonFormat = map[string]huma.Format{
 
 // routes lists every operation of the API.
 func (a *api) routes(h huma.API) {
-	a.checkInRoutes(h)
+	a.receptionRoutes(h)
+	a.cashierRoutes(h)
+	a.medicalRoutes(h)
 	a.monitorRoutes(h)
 	a.queueRoutes(h)
+	a.journeyRoutes(h)
+	a.explainRoutes(h)
+	a.boardRoutes(h)
 	a.eventRoutes(h)
 	a.outboxRoutes(h)
 	a.poisonRoutes(h)
@@ -157,7 +196,9 @@ func (a *api) recoverPanic(next http.Handler) http.Handler {
 func operation(id, method, path, tag, summary, description string, errs ...int) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: method, Path: path, Tags: []string{tag}, Summary: summary, Description: description,
-		Errors: append(errs, http.StatusServiceUnavailable, http.StatusInternalServerError),
+		Errors: append(errs, http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests,
+			http.StatusServiceUnavailable, http.StatusInternalServerError),
+		Security: []map[string][]string{{}, {bearerScheme: {}}, {apiKeyScheme: {}}},
 		// The guard has read and bounded the body already. huma's own deadline for
 		// reading it would stay on the connection and end the request after 5 s.
 		MaxBodyBytes: -1, BodyReadTimeout: -1,

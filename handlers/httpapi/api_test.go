@@ -87,7 +87,7 @@ func TestProjectionEndpoints(t *testing.T) {
 		t.Errorf("before: %v", checkpoint)
 	}
 	got := f.post("/api/projections/rebuild", "")
-	if got.status != http.StatusAccepted || len(got.json(t)["projections"].([]any)) != 4 {
+	if got.status != http.StatusAccepted || len(got.json(t)["projections"].([]any)) != 5 {
 		t.Fatalf("rebuild answered %v", got)
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -108,7 +108,7 @@ func TestProjectionEndpoints(t *testing.T) {
 		t.Errorf("after: %v", checkpoint)
 	}
 	health := f.get("/api/projections/health").json(t)
-	if health["status"] != "Healthy" || len(health["projections"].([]any)) != 4 {
+	if health["status"] != "Healthy" || len(health["projections"].([]any)) != 5 {
 		t.Errorf("health: %v", health)
 	}
 	if monitor := f.get("/api/waiting-room/monitor").json(t); monitor["totalPatientsWaiting"] != 1.0 {

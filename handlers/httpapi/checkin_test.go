@@ -21,7 +21,7 @@ func TestCheckInIsStoredAndShown(t *testing.T) {
 			got := f.do(http.MethodPost, path, "application/json; charset=utf-8", johnDoe, "X-Correlation-Id", "c-1")
 			want := map[string]any{
 				"success": true, "message": "patient checked in", "correlationId": "c-1", "eventCount": 2.0,
-				"patientId": "patient-1", "queueVersion": 2.0, "position": 2.0,
+				"patientId": "patient-1", "ticketNumber": "A-001", "queueVersion": 2.0, "position": 2.0,
 			}
 			if diff := cmp.Diff(want, got.json(t)); got.status != http.StatusOK || diff != "" {
 				t.Fatalf("status %d, answer differs (-want +got):\n%s", got.status, diff)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // guard refuses requests that no route should have to think about: paths and
@@ -21,6 +23,10 @@ func (a *api) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p := a.refuse(w, r); p != nil {
 			writeProblem(w, p)
+			return
+		}
+		if isStream(r) {
+			next.ServeHTTP(w, r)
 			return
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), a.config.RequestTimeout)
@@ -65,9 +71,37 @@ func (a *api) refuseBody(w http.ResponseWriter, r *http.Request) *Problem {
 	if !utf8.Valid(body) {
 		return newProblem(ctx, http.StatusBadRequest, codeMalformed, "the body must be UTF-8")
 	}
+	// Which of two values is meant nobody knows; readers of JSON differ. What is not
+	// JSON at all is left to the route, which says where it ends.
+	if err := ambiguous(body); err != nil {
+		return newProblem(ctx, http.StatusBadRequest, codeMalformed, err.Error())
+	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return nil
 }
+
+// ambiguous refuses objects that name a field twice, text that is no Unicode, and depth
+// that no route has.
+func ambiguous(body []byte) error {
+	d := jsontext.NewDecoder(bytes.NewBuffer(body))
+	for {
+		_, err := d.ReadToken()
+		var syntactic *jsontext.SyntacticError
+		switch {
+		case errors.Is(err, jsontext.ErrDuplicateName):
+			return errors.New("the body names a field twice")
+		case errors.As(err, &syntactic) && strings.Contains(syntactic.Err.Error(), "surrogate"):
+			return errors.New("the body has text that is not Unicode")
+		case err != nil:
+			return nil
+		case d.StackDepth() > maxNesting:
+			return fmt.Errorf("the body is nested deeper than %d levels", maxNesting)
+		}
+	}
+}
+
+// maxNesting bounds the depth of a body; those of the routes are one object deep.
+const maxNesting = 16
 
 // isJSON accepts application/json, with UTF-8 as the only charset there is.
 func isJSON(contentType string) bool {

@@ -39,7 +39,7 @@ func TestHostileBodiesAreRefused(t *testing.T) {
 		"number":                 {jsonType, `7`, 422, "body"},
 		"truncated":              {jsonType, johnDoe[:40], 400, "body"},
 		"trailing":               {jsonType, johnDoe + "x", 400, "body"},
-		"deep nesting":           {jsonType, strings.Repeat("[", 20_000), 400, "body"},
+		"deep nesting":           {jsonType, strings.Repeat("[", 20_000), 400, ""},
 		"unknown field":          {jsonType, with("surprise", `1`), 422, "surprise"},
 		"queueId missing":        {jsonType, with("queueId", ``), 422, "queueId"},
 		"queueId null":           {jsonType, with("queueId", `null`), 422, "queueId"},

@@ -22,14 +22,14 @@ func usableKey(key string) bool {
 
 // done is the answer to a command. One that an earlier request had carried out is
 // answered as that one was.
-func done(ctx context.Context, appended waitingroom.Appended, result commandResult) *commandResponse {
-	result.Success = true
-	result.EventCount, result.QueueVersion, result.Position = appended.EventCount, appended.Version, appended.Position
-	result.CorrelationID = correlationID(ctx)
-	response := &commandResponse{}
+func done(ctx context.Context, appended waitingroom.Appended, message string) *commandResponse {
+	response := &commandResponse{Body: commandResult{
+		Success: true, Message: message, CorrelationID: correlationID(ctx),
+		EventCount: appended.EventCount, QueueVersion: appended.Version, Position: appended.Position,
+	}}
+	response.Body.about(appended.Last)
 	if appended.RepeatOf != "" {
-		result.CorrelationID, response.Repeated = appended.RepeatOf, "true"
+		response.Body.CorrelationID, response.Repeated = appended.RepeatOf, "true"
 	}
-	response.Body = result
 	return response
 }

@@ -6,14 +6,17 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/go-chi/chi/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
@@ -36,6 +39,9 @@ type fixture struct {
 	url      string
 	registry *prometheus.Registry
 	logs     *bytes.Buffer
+	// routes are those of the API, and document what it says of them.
+	routes   chi.Routes
+	document document
 }
 
 func newFixture(t testing.TB) *fixture {
@@ -70,6 +76,8 @@ func newFixtureTuned(t testing.TB, connString string, config httpapi.Config) *fi
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.routes = api.(chi.Routes)
+	f.document = documentOf(t, api)
 	server := httptest.NewServer(api)
 	t.Cleanup(func() { http.DefaultClient.CloseIdleConnections(); server.Close() })
 	f.url = server.URL
@@ -142,7 +150,44 @@ func (f *fixture) do(method, path, contentType, body string, headers ...string) 
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	f.wantDocumented(method, path, response.StatusCode)
 	return answer{status: response.StatusCode, header: response.Header, body: string(read)}
+}
+
+// raw sends bytes as they are, and returns what comes back.
+func (f *fixture) raw(request string) string {
+	f.t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(f.t.Context(), "tcp", strings.TrimPrefix(f.url, "http://"))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		f.t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, request); err != nil {
+		f.t.Fatal(err)
+	}
+	answer, err := io.ReadAll(io.LimitReader(conn, 16<<10))
+	if err != nil && len(answer) == 0 {
+		f.t.Fatal(err)
+	}
+	return string(answer)
+}
+
+// wantDocumented checks that the document names the status of an answer.
+func (f *fixture) wantDocumented(method, path string, status int) {
+	f.t.Helper()
+	path, _, _ = strings.Cut(path, "?")
+	routing := chi.NewRouteContext()
+	if !f.routes.Match(routing, method, path) {
+		return
+	}
+	for _, o := range operations(f.document) { // health and the like are not there
+		if o.method == method && o.path == routing.RoutePattern() && o.Responses[strconv.Itoa(status)].Content == nil && o.Responses[strconv.Itoa(status)].Description == "" {
+			f.t.Errorf("%s %s answers %d, which its document does not name", method, o.path, status)
+		}
+	}
 }
 
 func (f *fixture) get(path string) answer { f.t.Helper(); return f.do(http.MethodGet, path, "", "") }

@@ -20,8 +20,9 @@ type monitor struct {
 	NormalPriorityCount    int            `json:"normalPriorityCount"`
 	LowPriorityCount       int            `json:"lowPriorityCount"`
 	LastPatientCheckedInAt *time.Time     `json:"lastPatientCheckedInAt"`
-	AverageWaitTimeMinutes float64        `json:"averageWaitTimeMinutes" doc:"How long those in the line have waited so far."`
-	UtilizationPercentage  float64        `json:"utilizationPercentage" doc:"Patients in the line against the capacity."`
+	AverageWaitTimeMinutes float64        `json:"averageWaitTimeMinutes" doc:"From check-in to consultation, of those whose consultation began in the last hour; 0 where none did." example:"23.4"`
+	CurrentWaitMinutes     float64        `json:"currentWaitMinutes" doc:"How long those in the line have waited so far, on average." example:"11.2"`
+	UtilizationPercentage  float64        `json:"utilizationPercentage" doc:"Patients in the line against the capacity." example:"42"`
 	PriorityDistribution   map[string]int `json:"priorityDistribution"`
 	IsHighLoad             bool           `json:"isHighLoad" doc:"At 80 % of the capacity or more."`
 	IsEmpty                bool           `json:"isEmpty"`
@@ -42,7 +43,8 @@ func toMonitor(q readmodel.QueueMonitor) monitor {
 		NormalPriorityCount:    q.NormalPriorityCount,
 		LowPriorityCount:       q.LowPriorityCount,
 		LastPatientCheckedInAt: q.LastPatientCheckedInAt,
-		AverageWaitTimeMinutes: round2(q.AverageWait.Minutes()),
+		AverageWaitTimeMinutes: round2(q.Pace.Waited.Minutes()),
+		CurrentWaitMinutes:     round2(q.AverageWait.Minutes()),
 		UtilizationPercentage:  round2(utilization),
 		PriorityDistribution: map[string]int{
 			"Urgent": q.UrgentPriorityCount, "High": q.HighPriorityCount, "Medium": q.NormalPriorityCount, "Low": q.LowPriorityCount,
@@ -71,9 +73,9 @@ func (a *api) monitorRoutes(h huma.API) {
 	huma.Register(h, operation("monitor-all", http.MethodGet, "/api/waiting-room/monitor", "Waiting room",
 		"All queues at a glance", "Reads the view of the projection `monitor`, in the order of the queues' ids.",
 		http.StatusUnprocessableEntity), a.monitors)
-	huma.Register(h, operation("monitor", http.MethodGet, "/api/v1/waiting-room/{queueId}/monitor", "Waiting room",
+	huma.Register(h, conditional(operation("monitor", http.MethodGet, "/api/v1/waiting-room/{queueId}/monitor", "Waiting room",
 		"One queue at a glance", "Reads the view of the projection `monitor`.",
-		http.StatusNotFound, http.StatusUnprocessableEntity), a.monitor)
+		http.StatusNotFound, http.StatusUnprocessableEntity)), a.monitor)
 }
 
 func (a *api) monitors(ctx context.Context, r *monitorsRequest) (*monitorsResponse, error) {
@@ -99,18 +101,26 @@ func (a *api) monitors(ctx context.Context, r *monitorsRequest) (*monitorsRespon
 // queueRequest names a queue in the path.
 type queueRequest struct {
 	Consistency
+	Conditional
 	QueueID string `path:"queueId" minLength:"1" maxLength:"128" doc:"The queue." example:"queue-1"`
 }
 
-type monitorResponse struct{ Body monitor }
+type monitorResponse struct {
+	Tagged
+	Body monitor
+}
 
 func (a *api) monitor(ctx context.Context, r *queueRequest) (*monitorResponse, error) {
 	if err := a.caughtUp(ctx, r.Consistency, readmodel.Monitor); err != nil {
 		return nil, err
 	}
-	queue, err := a.views.QueueMonitor(ctx, r.QueueID)
+	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID, readmodel.Monitor)
 	if err != nil {
-		return nil, a.fail(ctx, err)
+		return nil, err
 	}
-	return &monitorResponse{Body: toMonitor(queue)}, nil
+	queue, readErr := a.views.QueueMonitor(ctx, r.QueueID)
+	if readErr != nil {
+		return nil, a.fail(ctx, readErr)
+	}
+	return &monitorResponse{Tagged: Tagged{tag}, Body: toMonitor(queue)}, nil
 }

@@ -41,9 +41,11 @@ func (a *api) observe(next http.Handler) http.Handler {
 		if route == "" {
 			route = "unmatched"
 		}
-		a.durations.WithLabelValues(method, route, strconv.Itoa(recorder.Status())).Observe(took.Seconds())
+		if !isStream(r) || recorder.Status() != http.StatusOK { // a stream lasts as long as its listener likes
+			a.durations.WithLabelValues(method, route, strconv.Itoa(recorder.Status())).Observe(took.Seconds())
+		}
 		level := slog.LevelDebug
-		if took > slowRequest {
+		if took > slowRequest && !isStream(r) {
 			level = slog.LevelWarn
 		}
 		a.logger.Log(r.Context(), level, "request answered", "Component", "API", "method", method, "route", route,

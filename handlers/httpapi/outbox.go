@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -23,37 +24,49 @@ type outboxRequest struct {
 }
 
 type outboxEventRequest struct {
-	ID int64 `path:"id" minimum:"1" doc:"The event's id in the outbox."`
+	ID int64 `path:"id" minimum:"1" doc:"The event's id in the outbox." example:"42"`
 }
 
-// Operator is who acts; it is recorded with what was done. It is exported because huma
-// leaves out embedded structs that are not.
-type Operator struct {
-	Actor  string `json:"actor" minLength:"1" maxLength:"128" doc:"Who does it; recorded." example:"ada"`
+// By is who acts; it is recorded with what was done. It is exported because huma leaves
+// out embedded structs that are not.
+type By struct {
+	Actor  string `json:"actor,omitempty" maxLength:"128" doc:"Who does it; recorded. Needed unless the caller is authenticated; then it is the caller, whatever stands here." example:"ada"`
 	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Why; recorded." example:"the binding is back"`
 }
 
-func (o Operator) as() readmodel.Operator {
-	return readmodel.Operator{Actor: o.Actor, Reason: o.Reason}
+// Resolve implements huma.ResolverWithPath: who is authenticated is who acts.
+func (b *By) Resolve(ctx huma.Context, prefix *huma.PathBuffer) []error {
+	b.Actor = operatorOf(ctx.Context(), b.Actor, "").Actor
+	if b.Actor == "" {
+		return []error{&huma.ErrorDetail{Location: prefix.With("actor"), Message: "is required"}}
+	}
+	return nil
+}
+
+func (b By) as() readmodel.Operator { return readmodel.Operator{Actor: b.Actor, Reason: b.Reason} }
+
+// operatorOf is who acts: the caller, where there is one, else who is named.
+func operatorOf(ctx context.Context, named, reason string) readmodel.Operator {
+	if identity, known := identityOf(ctx); known {
+		named = identity.Name
+	}
+	return readmodel.Operator{Actor: strings.TrimSpace(named), Reason: reason}
 }
 
 type retryEventRequest struct {
-	ID   int64 `path:"id" minimum:"1" doc:"The event's id in the outbox."`
-	Body Operator
+	ID   int64 `path:"id" minimum:"1" doc:"The event's id in the outbox." example:"42"`
+	Body By
 }
 
 type discardEventRequest struct {
-	ID   int64 `path:"id" minimum:"1" doc:"The event's id in the outbox."`
-	Body struct {
-		Actor  string `json:"actor" minLength:"1" maxLength:"128" doc:"Who does it; recorded." example:"ada"`
-		Reason string `json:"reason" minLength:"3" maxLength:"1000" doc:"Why nobody needs the event; recorded." example:"sent twice by the old kiosk"`
-	}
+	ID   int64 `path:"id" minimum:"1" doc:"The event's id in the outbox." example:"42"`
+	Body By
 }
 
 type retryKindRequest struct {
 	Body struct {
-		Operator
-		Status    string `json:"status,omitempty" enum:"FAILED,PARKED,UNROUTABLE" doc:"Events in this state; all three unless given."`
+		By
+		Status    string `json:"status,omitempty" enum:"FAILED,PARKED,UNROUTABLE" doc:"Events in this state; all three unless given." example:"PARKED"`
 		EventName string `json:"eventName,omitempty" maxLength:"128" doc:"Events of this name; all unless given." example:"PatientCheckedIn"`
 		QueueID   string `json:"queueId,omitempty" maxLength:"128" doc:"Events of this queue; all unless given." example:"queue-1"`
 	}
@@ -112,13 +125,13 @@ func (a *api) outboxRoutes(h huma.API) {
 		http.StatusNotFound, http.StatusUnprocessableEntity), a.outboxEvent)
 	huma.Register(h, operation("outbox-retry", http.MethodPost, "/api/outbox/retry", "Operations",
 		"Publish failed and parked events now", "All of a kind, at once. One that was parked gets all its attempts again.",
-		http.StatusBadRequest, http.StatusUnprocessableEntity), a.retryOutbox)
+		http.StatusUnprocessableEntity), a.retryOutbox)
 	huma.Register(h, operation("outbox-retry-event", http.MethodPost, "/api/outbox/{id}/retry", "Operations",
 		"Publish one failed or parked event now", "One that was parked gets all its attempts again.",
-		http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity), a.retryOutboxEvent)
+		http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity), a.retryOutboxEvent)
 	huma.Register(h, operation("outbox-discard-event", http.MethodPost, "/api/outbox/{id}/discard", "Operations",
 		"Give a parked event up", "It is never published, and its queue's later events go on. It stays in the event store, and the projections read it from there.",
-		http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity), a.discardOutboxEvent)
+		http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity), a.discardOutboxEvent)
 }
 
 func (a *api) pendingOutbox(ctx context.Context, r *pendingRequest) (*pendingResponse, error) {
@@ -164,9 +177,14 @@ func (a *api) retryOutboxEvent(ctx context.Context, r *retryEventRequest) (*oper
 }
 
 func (a *api) discardOutboxEvent(ctx context.Context, r *discardEventRequest) (*operatorResponse, error) {
-	who := readmodel.Operator{Actor: r.Body.Actor, Reason: r.Body.Reason}
-	return a.acted(ctx, "the event is discarded", 1, a.views.DiscardOutboxEvent(ctx, r.ID, who))
+	if len(strings.TrimSpace(r.Body.Reason)) < minDiscardReason {
+		return nil, fieldError(ctx, "body.reason", "must say in 3 characters or more why nobody needs the event")
+	}
+	return a.acted(ctx, "the event is discarded", 1, a.views.DiscardOutboxEvent(ctx, r.ID, r.Body.as()))
 }
+
+// minDiscardReason is the shortest reason to throw an event away, in bytes.
+const minDiscardReason = 3
 
 // acted is the answer to an operator.
 func (a *api) acted(ctx context.Context, message string, changed int64, err error) (*operatorResponse, error) {

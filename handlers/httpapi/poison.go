@@ -36,26 +36,26 @@ type poisonGroupsResponse struct {
 
 type poisonRequest struct {
 	Status  string `query:"status" enum:"WAITING,REPLAYING,REPLAYED,DISCARDED" doc:"Messages in this state; all unless given."`
-	Handler string `query:"handler" maxLength:"256" doc:"Messages of this handler; all unless given."`
-	Group   string `query:"group" maxLength:"64" doc:"Messages of this group; all unless given."`
+	Handler string `query:"handler" maxLength:"256" doc:"Messages of this handler; all unless given." example:"projection.monitor"`
+	Group   string `query:"group" maxLength:"64" doc:"Messages of this group; all unless given." example:"3f9a1c2b7d604e58"`
 	After   int64  `query:"after" minimum:"0" default:"0" doc:"Return the messages behind this id; nextAfter of the answer before."`
 	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Most messages to return."`
 }
 
 type poisonMessageRequest struct {
-	ID int64 `path:"id" minimum:"1" doc:"The message's id in the poison store."`
+	ID int64 `path:"id" minimum:"1" doc:"The message's id in the poison store." example:"42"`
 }
 
 type poisonMessageOrder struct {
-	ID   int64 `path:"id" minimum:"1" doc:"The message's id in the poison store."`
-	Body Operator
+	ID   int64 `path:"id" minimum:"1" doc:"The message's id in the poison store." example:"42"`
+	Body By
 }
 
 type poisonKindOrder struct {
 	Body struct {
-		Operator
-		Handler string `json:"handler,omitempty" maxLength:"256" doc:"Messages of this handler; all unless given."`
-		Group   string `json:"group,omitempty" maxLength:"64" doc:"Messages of this group; all unless given."`
+		By
+		Handler string `json:"handler,omitempty" maxLength:"256" doc:"Messages of this handler; all unless given." example:"projection.monitor"`
+		Group   string `json:"group,omitempty" maxLength:"64" doc:"Messages of this group; all unless given." example:"3f9a1c2b7d604e58"`
 	}
 }
 
@@ -87,9 +87,9 @@ type poisonMessageResponse struct{ Body poisonMessage }
 
 type rehearsalRequest struct {
 	Body struct {
-		Handler string `json:"handler,omitempty" maxLength:"256" doc:"Messages of this handler; all unless given."`
-		Group   string `json:"group,omitempty" maxLength:"64" doc:"Messages of this group; all unless given."`
-		Limit   int    `json:"limit,omitempty" minimum:"1" maximum:"500" default:"100" doc:"Most messages to rehearse, oldest first."`
+		Handler string `json:"handler,omitempty" maxLength:"256" doc:"Messages of this handler; all unless given." example:"projection.monitor"`
+		Group   string `json:"group,omitempty" maxLength:"64" doc:"Messages of this group; all unless given." example:"3f9a1c2b7d604e58"`
+		Limit   int    `json:"limit,omitempty" minimum:"1" maximum:"500" default:"100" doc:"Most messages to rehearse, oldest first." example:"100"`
 	}
 }
 
@@ -120,14 +120,14 @@ func (a *api) poisonRoutes(h huma.API) {
 		http.StatusNotFound, http.StatusUnprocessableEntity), a.poisonMessage)
 	huma.Register(h, operation("poison-replay", http.MethodPost, "/api/poison/replay", "Operations",
 		"Hand waiting messages to their handlers again", "All of a kind, each to the handler that gave it up and to no other. Ordered twice they are replayed once.",
-		http.StatusBadRequest, http.StatusUnprocessableEntity), a.replayPoison)
+		http.StatusUnprocessableEntity), a.replayPoison)
 	huma.Register(h, operation("poison-discard", http.MethodPost, "/api/poison/discard", "Operations",
 		"Give waiting messages up", "All of a kind. They stay to be looked at.",
-		http.StatusBadRequest, http.StatusUnprocessableEntity), a.discardPoison)
+		http.StatusUnprocessableEntity), a.discardPoison)
 	huma.Register(h, operation("poison-rehearse", http.MethodPost, "/api/poison/rehearse", "Operations",
 		"Tell what a replay would do", "Runs the handlers, as they are in this process, on waiting messages in transactions that are rolled back. Each message is rehearsed as if it were the only one.",
-		http.StatusBadRequest, http.StatusUnprocessableEntity), a.rehearsePoison)
-	errs := []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity}
+		http.StatusUnprocessableEntity), a.rehearsePoison)
+	errs := []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity}
 	huma.Register(h, operation("poison-replay-message", http.MethodPost, "/api/poison/{id}/replay", "Operations",
 		"Hand one waiting message to its handler again", "To the handler that gave it up and to no other. Ordered twice it is replayed once.", errs...), a.replayPoisonMessage)
 	huma.Register(h, operation("poison-discard-message", http.MethodPost, "/api/poison/{id}/discard", "Operations",

@@ -49,6 +49,9 @@ func (p *Problem) GetHeaders() http.Header {
 	if p.Status == http.StatusServiceUnavailable || p.Code == string(waitingroom.CodeInFlight) {
 		header.Set("Retry-After", retryAfterSeconds)
 	}
+	if p.Status == http.StatusUnauthorized {
+		header.Set("WWW-Authenticate", `Bearer realm="rlapp"`)
+	}
 	if p.repeated {
 		header.Set("Idempotency-Replayed", "true")
 	}
@@ -68,6 +71,9 @@ const (
 	codeRebuildRunning  = "rebuild_running"
 	codeWrongState      = "wrong_state"
 	codeBehind          = "view_behind"
+	codeUnauthenticated = "unauthenticated"
+	codeForbidden       = "forbidden"
+	codeTooMany         = "too_many_requests"
 	codeUnavailable     = "service_unavailable"
 	codeInternal        = "internal_error"
 	detailInvalidFields = "the request breaks the rules of its fields"
@@ -86,6 +92,15 @@ var refusalStatus = map[waitingroom.Code]int{
 	waitingroom.CodeAlreadyCheckedIn: http.StatusConflict,
 	waitingroom.CodeConflict:         http.StatusConflict,
 	waitingroom.CodeQueueNotFound:    http.StatusNotFound,
+	waitingroom.CodePatientNotFound:  http.StatusNotFound,
+	waitingroom.CodeWrongStep:        http.StatusConflict,
+	waitingroom.CodeNobodyWaiting:    http.StatusConflict,
+	waitingroom.CodeDeskBusy:         http.StatusConflict,
+	waitingroom.CodeRoomActive:       http.StatusConflict,
+	waitingroom.CodeRoomNotActive:    http.StatusConflict,
+	waitingroom.CodeRoomBusy:         http.StatusConflict,
+	waitingroom.CodeNoAttemptsLeft:   http.StatusConflict,
+	waitingroom.CodeAttemptsLeft:     http.StatusConflict,
 	waitingroom.CodeInFlight:         http.StatusConflict,
 	waitingroom.CodeKeyReused:        http.StatusUnprocessableEntity,
 }
@@ -102,6 +117,7 @@ func problemOf(ctx context.Context, err error) *Problem {
 		unavailable *command.UnavailableError
 		state       *readmodel.StateError
 		behind      *readmodel.BehindError
+		credential  *CredentialError
 	)
 	switch {
 	case errors.As(err, &problem):
@@ -118,6 +134,8 @@ func problemOf(ctx context.Context, err error) *Problem {
 		return p
 	case errors.As(err, &notFound):
 		return newProblem(ctx, http.StatusNotFound, codeNotFound, notFound.Error())
+	case errors.As(err, &credential):
+		return newProblem(ctx, http.StatusUnauthorized, codeUnauthenticated, credential.Reason)
 	case errors.As(err, &behind):
 		return newProblem(ctx, http.StatusServiceUnavailable, codeBehind, behind.Error())
 	case errors.As(err, &state):

@@ -16,12 +16,20 @@ type presentPatient struct {
 	PatientName      string    `json:"patientName"`
 	Priority         string    `json:"priority"`
 	ConsultationType string    `json:"consultationType"`
-	Status           string    `json:"status"`
+	Notes            string    `json:"notes" doc:"Free text for the staff." example:"wheelchair"`
+	TicketNumber     string    `json:"ticketNumber" doc:"What displays show; empty for a patient from before there were tickets." example:"A-017"`
+	Status           string    `json:"status" enum:"waiting-cashier,at-cashier,payment-pending,waiting-consultation,called,in-consultation" example:"waiting-cashier"`
+	Place            string    `json:"place" doc:"The desk or consulting room; empty while waiting." example:"desk-1"`
 	CheckInTime      time.Time `json:"checkInTime"`
-	WaitTimeMinutes  float64   `json:"waitTimeMinutes" doc:"Since the check-in."`
+	WaitTimeMinutes  float64   `json:"waitTimeMinutes" doc:"Since the check-in." example:"12.5"`
+	// The estimate counts until the consultation.
+	PatientsAhead        int    `json:"patientsAhead" doc:"Patients who come first; explain tells why." example:"2"`
+	EstimatedWaitMinutes int    `json:"estimatedWaitMinutes" doc:"Until the consultation, rounded up; 0 once called." example:"12"`
+	EstimateBasis        string `json:"estimateBasis" doc:"How the estimate was made." example:"2 ahead, 0 of 2 rooms free; 13 consultations began in the last hour, one every 4.5 min"`
 }
 
 type queueStateResponse struct {
+	Tagged
 	Body struct {
 		QueueID             string           `json:"queueId"`
 		CurrentCount        int              `json:"currentCount" doc:"Patients whose visit is not over."`
@@ -29,17 +37,20 @@ type queueStateResponse struct {
 		IsAtCapacity        bool             `json:"isAtCapacity"`
 		AvailableSpots      int              `json:"availableSpots"`
 		OccupancyPercentage float64          `json:"occupancyPercentage"`
-		PatientsInQueue     []presentPatient `json:"patientsInQueue" nullable:"false" doc:"By priority, then check-in."`
+		PatientsInQueue     []presentPatient `json:"patientsInQueue" nullable:"false" doc:"In the order of their turn: by priority, then arrival."`
+		ConsultingRooms     []consultingRoom `json:"consultingRooms" nullable:"false" doc:"All that were ever activated."`
 		ProjectedAt         time.Time        `json:"projectedAt"`
 	}
 }
 
 type nextTurnResponse struct {
+	Tagged
 	Body struct {
 		PatientID        string     `json:"patientId"`
 		PatientName      string     `json:"patientName"`
 		Priority         string     `json:"priority"`
 		ConsultationType string     `json:"consultationType"`
+		TicketNumber     string     `json:"ticketNumber" doc:"What displays show." example:"A-017"`
 		Status           string     `json:"status" enum:"waiting,cashier-called,claimed,called"`
 		CheckInTime      time.Time  `json:"checkInTime"`
 		ClaimedAt        *time.Time `json:"claimedAt"`
@@ -51,6 +62,8 @@ type nextTurnResponse struct {
 
 type historyRequest struct {
 	Consistency
+	Conditional
+	Before  int64  `query:"before" minimum:"0" default:"0" doc:"Return the visits before this one; nextBefore of the answer before." example:"0"`
 	QueueID string `path:"queueId" minLength:"1" maxLength:"128" doc:"The queue." example:"queue-1"`
 	Limit   int    `query:"limit" minimum:"1" maximum:"500" default:"20" doc:"Most visits to return."`
 }
@@ -66,32 +79,38 @@ type finishedVisit struct {
 }
 
 type historyResponse struct {
+	Tagged
 	Body struct {
-		QueueID string          `json:"queueId"`
-		Visits  []finishedVisit `json:"visits" nullable:"false" doc:"Newest first."`
+		QueueID    string          `json:"queueId"`
+		Visits     []finishedVisit `json:"visits" nullable:"false" doc:"Newest first."`
+		NextBefore int64           `json:"nextBefore,omitempty" doc:"Where the next page starts; absent on the last."`
 	}
 }
 
 func (a *api) queueRoutes(h huma.API) {
 	errs := []int{http.StatusNotFound, http.StatusUnprocessableEntity}
-	huma.Register(h, operation("queue-state", http.MethodGet, "/api/v1/waiting-room/{queueId}/queue-state", "Waiting room",
-		"The patients in a queue", "Reads the view of the projection `queue-state`.", errs...), a.queueState)
-	huma.Register(h, operation("next-turn", http.MethodGet, "/api/v1/waiting-room/{queueId}/next-turn", "Waiting room",
+	huma.Register(h, conditional(operation("queue-state", http.MethodGet, "/api/v1/waiting-room/{queueId}/queue-state", "Waiting room",
+		"The patients in a queue", "Reads the view of the projection `queue-state`.", errs...)), a.queueState)
+	huma.Register(h, conditional(operation("next-turn", http.MethodGet, "/api/v1/waiting-room/{queueId}/next-turn", "Waiting room",
 		"Whose turn it is", "Who has been called and has not come yet, else the first in the line. Reads the view of the projection `next-turn`.",
-		errs...), a.nextTurn)
-	huma.Register(h, operation("recent-history", http.MethodGet, "/api/v1/waiting-room/{queueId}/recent-history", "Waiting room",
-		"The last finished visits", "Reads the view of the projection `history`.", errs...), a.recentHistory)
+		errs...)), a.nextTurn)
+	huma.Register(h, conditional(operation("recent-history", http.MethodGet, "/api/v1/waiting-room/{queueId}/recent-history", "Waiting room",
+		"The last finished visits", "Reads the view of the projection `history`.", errs...)), a.recentHistory)
 }
 
 func (a *api) queueState(ctx context.Context, r *queueRequest) (*queueStateResponse, error) {
 	if err := a.caughtUp(ctx, r.Consistency, readmodel.QueueState, readmodel.Monitor); err != nil {
 		return nil, err
 	}
-	state, err := a.views.QueueStateOf(ctx, r.QueueID)
+	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID, readmodel.QueueState, readmodel.Monitor)
 	if err != nil {
-		return nil, a.fail(ctx, err)
+		return nil, err
 	}
-	response := &queueStateResponse{}
+	state, readErr := a.views.QueueStateOf(ctx, r.QueueID)
+	if readErr != nil {
+		return nil, a.fail(ctx, readErr)
+	}
+	response := &queueStateResponse{Tagged: Tagged{tag}}
 	b := &response.Body
 	b.QueueID, b.MaxCapacity, b.ProjectedAt = state.QueueID, state.MaxCapacity, state.ProjectedAt
 	b.CurrentCount = len(state.Patients)
@@ -99,16 +118,19 @@ func (a *api) queueState(ctx context.Context, r *queueRequest) (*queueStateRespo
 	b.IsAtCapacity = b.AvailableSpots == 0
 	b.OccupancyPercentage = round2(100 * float64(b.CurrentCount) / float64(max(1, state.MaxCapacity)))
 	b.PatientsInQueue = make([]presentPatient, len(state.Patients))
-	for i, p := range state.Patients {
+	for i, p := range state.Places() {
 		b.PatientsInQueue[i] = toPresentPatient(p)
 	}
+	b.ConsultingRooms = toRooms(state.Rooms)
 	return response, nil
 }
 
-func toPresentPatient(p readmodel.PresentPatient) presentPatient {
+func toPresentPatient(p readmodel.Place) presentPatient {
 	return presentPatient{
-		PatientID: p.PatientID, PatientName: p.PatientName, Priority: p.Priority, ConsultationType: p.ConsultationType,
-		Status: p.Status, CheckInTime: p.CheckInTime, WaitTimeMinutes: round2(max(0, time.Since(p.CheckInTime).Minutes())),
+		PatientID: p.PatientID, PatientName: p.PatientName, Priority: p.Priority, ConsultationType: p.ConsultationType, Notes: p.Notes,
+		TicketNumber: p.TicketNumber, Status: p.Status, Place: p.PresentPatient.Place, CheckInTime: p.CheckInTime,
+		WaitTimeMinutes: minutesBetween(p.CheckInTime, time.Now()), PatientsAhead: len(p.Ahead),
+		EstimatedWaitMinutes: wholeMinutes(p.Estimate), EstimateBasis: p.Basis,
 	}
 }
 
@@ -116,13 +138,18 @@ func (a *api) nextTurn(ctx context.Context, r *queueRequest) (*nextTurnResponse,
 	if err := a.caughtUp(ctx, r.Consistency, readmodel.NextTurn); err != nil {
 		return nil, err
 	}
-	turn, err := a.views.NextTurnOf(ctx, r.QueueID)
+	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID, readmodel.NextTurn)
 	if err != nil {
-		return nil, a.fail(ctx, err)
+		return nil, err
 	}
-	response := &nextTurnResponse{}
+	turn, readErr := a.views.NextTurnOf(ctx, r.QueueID)
+	if readErr != nil {
+		return nil, a.fail(ctx, readErr)
+	}
+	response := &nextTurnResponse{Tagged: Tagged{tag}}
 	b := &response.Body
 	b.PatientID, b.PatientName, b.Priority, b.ConsultationType = turn.PatientID, turn.PatientName, turn.Priority, turn.ConsultationType
+	b.TicketNumber = turn.TicketNumber
 	b.Status, b.CheckInTime, b.ClaimedAt, b.CalledAt = turn.Status, turn.CheckInTime, turn.ClaimedAt, turn.CalledAt
 	b.StationID, b.ProjectedAt = turn.StationID, turn.ProjectedAt
 	return response, nil
@@ -132,14 +159,21 @@ func (a *api) recentHistory(ctx context.Context, r *historyRequest) (*historyRes
 	if err := a.caughtUp(ctx, r.Consistency, readmodel.History, readmodel.Monitor); err != nil {
 		return nil, err
 	}
+	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID, readmodel.History, readmodel.Monitor)
+	if err != nil {
+		return nil, err
+	}
 	if _, err := a.views.QueueMonitor(ctx, r.QueueID); err != nil {
 		return nil, a.fail(ctx, err)
 	}
-	visits, err := a.views.RecentHistory(ctx, r.QueueID, r.Limit)
-	if err != nil {
-		return nil, a.fail(ctx, err)
+	visits, readErr := a.views.RecentHistory(ctx, r.QueueID, r.Before, r.Limit)
+	if readErr != nil {
+		return nil, a.fail(ctx, readErr)
 	}
-	response := &historyResponse{}
+	response := &historyResponse{Tagged: Tagged{tag}}
+	if len(visits) == r.Limit {
+		response.Body.NextBefore = visits[len(visits)-1].Version
+	}
 	response.Body.QueueID = r.QueueID
 	response.Body.Visits = make([]finishedVisit, len(visits))
 	for i, v := range visits {

@@ -50,7 +50,7 @@ type rebuildStateResponse struct{ Body rebuildState }
 
 type rollBackRequest struct {
 	ProjectionID string `path:"projectionId" minLength:"1" maxLength:"64" doc:"The projection." example:"monitor"`
-	Body         Operator
+	Body         By
 }
 
 type rebuildQueueRequest struct {
@@ -71,7 +71,7 @@ func (a *api) rebuildRoutes(h huma.API) {
 	huma.Register(h, accepted(operation("projection-rebuild-rollback", http.MethodPost, "/api/projections/{projectionId}/rebuild/rollback", "Operations",
 		"Put the tables back that the last rebuild replaced",
 		"They are brought up to date first, in the background; those that they replace are kept in turn.",
-		http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity)), a.rollBackRebuild)
+		http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity)), a.rollBackRebuild)
 	huma.Register(h, accepted(operation("queue-rebuild", http.MethodPost, "/api/v1/waiting-room/{queueId}/rebuild", "Operations",
 		"Rebuild one queue's rows of all read models", "Works in the background; the other queues notice nothing.",
 		http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity)), a.rebuildQueue)
@@ -99,7 +99,7 @@ func (a *api) rebuild(ctx context.Context, r *rebuildRequest) (*rebuildResponse,
 	if target == "" {
 		target = "all"
 	}
-	return response, a.recorded(ctx, readmodel.Operator{Actor: r.Actor, Reason: r.Reason}, "projection.rebuild", target)
+	return response, a.recorded(ctx, operatorOf(ctx, r.Actor, r.Reason), "projection.rebuild", target)
 }
 
 // recorded notes what an operator has begun.
@@ -163,7 +163,7 @@ func (a *api) rebuildQueue(ctx context.Context, r *rebuildQueueRequest) (*operat
 		err = a.rebuilds.StartQueue(r.QueueID)
 	}
 	if err == nil {
-		err = a.views.RecordAction(ctx, readmodel.Operator{Actor: r.Actor, Reason: r.Reason}, "queue.rebuild", r.QueueID)
+		err = a.views.RecordAction(ctx, operatorOf(ctx, r.Actor, r.Reason), "queue.rebuild", r.QueueID)
 	}
 	return a.acted(ctx, "rebuild of the queue started", 1, err)
 }

@@ -106,9 +106,9 @@ func (f *fixture) run(t *testing.T) {
 // store appends a check-in to a new queue and returns its messages.
 func (f *fixture) store(t *testing.T, queueID string) []*message.Message {
 	t.Helper()
-	events, err := waitingroom.Replay().CheckIn(waitingroom.CheckIn{
+	events, err := waitingroom.Replay().Decide(waitingroom.CheckIn{
 		QueueID: queueID, PatientID: "p", PatientName: "John Doe", Priority: "high", ConsultationType: "Cardiology", At: time.Now(),
-	}, 0)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,8 +166,8 @@ func TestEveryProjectionTakesEveryEvent(t *testing.T) {
 		series[family.GetName()] = len(family.GetMetric())
 	}
 	want := map[string]int{
-		"event_processing_lag_ms": 8, "event_processing_lag_seconds": 8, "projection_processing_duration_seconds": 8,
-		"projection_batch_events": 1, "projection_checkpoint_age_seconds": 4, "projection_checkpoint_position": 4,
+		"event_processing_lag_ms": 10, "event_processing_lag_seconds": 10, "projection_processing_duration_seconds": 10,
+		"projection_batch_events": 1, "projection_checkpoint_age_seconds": 5, "projection_checkpoint_position": 5,
 	}
 	if diff := cmp.Diff(want, series); diff != "" {
 		t.Errorf("series differ (-want +got):\n%s", diff)
@@ -214,7 +214,7 @@ func TestUnreadableMessagesArePoisoned(t *testing.T) {
 			bad.UUID = uuid.NewString()
 			f.publish(t, bad)
 			var want []poisoned
-			for _, id := range []string{"history", "monitor", "next-turn", "queue-state"} {
+			for _, id := range []string{"history", "journey", "monitor", "next-turn", "queue-state"} {
 				want = append(want, poisoned{bad.UUID, "projection." + id, schema.Topic, bad.Metadata.Get(schema.HeaderEventName)})
 			}
 			if diff := cmp.Diff(want, f.poisoned(t)); diff != "" {
@@ -299,7 +299,7 @@ func TestHandlerNames(t *testing.T) {
 		names = append(names, p.HandlerName())
 	}
 	names = append(names, projection.HandlerName)
-	want := []string{"projection.monitor", "projection.queue-state", "projection.next-turn", "projection.history", "projections"}
+	want := []string{"projection.monitor", "projection.queue-state", "projection.next-turn", "projection.history", "projection.journey", "projections"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("names differ (-want +got):\n%s", diff)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+	_ "time/tzdata" // the clinic's time zone, on machines that know none
 )
 
 // Config is the configuration of a process. Load makes it; its fields are then
@@ -18,6 +19,7 @@ type Config struct {
 	OutboxDispatcher OutboxDispatcher `envPrefix:"OutboxDispatcher__"`
 	WaitingRoom      WaitingRoom      `envPrefix:"WaitingRoom__"`
 	Api              Api              `envPrefix:"Api__"`
+	Auth             Auth             `envPrefix:"Auth__"`
 	Worker           Worker           `envPrefix:"Worker__"`
 	Projections      Projections      `envPrefix:"Projections__"`
 	Retention        Retention        `envPrefix:"Retention__"`
@@ -79,19 +81,50 @@ func (o OutboxDispatcher) Retention() time.Duration {
 
 // WaitingRoom tunes the domain.
 type WaitingRoom struct {
-	MaxCapacity int `env:"MaxCapacity" envDefault:"100" min:"1" max:"100000" doc:"Patients that a queue holds at once. It counts for queues that are created from now on."`
+	MaxCapacity int    `env:"MaxCapacity" envDefault:"100" min:"1" max:"100000" doc:"Patients that a queue holds at once. It counts for queues that are created from now on."`
+	TimeZone    string `env:"TimeZone" envDefault:"UTC" accepts:"time zone" doc:"The clinic's time zone, such as America/Bogota: ticket numbers begin anew with its days."`
+}
+
+// Location is TimeZone.
+func (w WaitingRoom) Location() *time.Location {
+	location, err := time.LoadLocation(w.TimeZone)
+	if err != nil { // Load refuses it
+		return time.UTC
+	}
+	return location
 }
 
 // Api tunes the HTTP API.
 type Api struct {
-	Address                string  `env:"Address" envDefault:"127.0.0.1:5000" accepts:"address" doc:"Where the API listens. It asks nobody who they are: open it to a trusted network only, for example as 0.0.0.0:5000 in a container."`
+	Address                string  `env:"Address" envDefault:"127.0.0.1:5000" accepts:"address" doc:"Where the API listens. Beyond this machine, as at 0.0.0.0:5000, it starts only if callers are asked who they are (Auth__), or with --insecure."`
+	Insecure               bool    `env:"Insecure" envDefault:"false" doc:"Lets the API listen beyond this machine without asking callers who they are, as --insecure does. Only for a network where all are trusted."`
 	ShutdownTimeoutSeconds Seconds `env:"ShutdownTimeoutSeconds" envDefault:"30" doc:"How long a process, each of them, waits at its end for what is in flight."`
 	MaxBodyBytes           int64   `env:"MaxBodyBytes" envDefault:"65536" min:"1024" max:"16777216" doc:"The largest request body."`
 	MaxInFlight            int     `env:"MaxInFlight" envDefault:"4000" min:"1" max:"1000000" doc:"The most requests that are answered at a time, at some 100 KB each. What comes beyond gets 503 at once."`
+	MaxListeners           int     `env:"MaxListeners" envDefault:"1000" min:"1" max:"100000" doc:"The most boards that are followed at a time over one API process's streams."`
+	RequestsPerMinute      int     `env:"RequestsPerMinute" envDefault:"0" min:"0" max:"100000000" doc:"The most requests of one caller in a minute, by name, or by address where nobody is asked; what comes beyond gets 429. 0 sets no bound."`
 }
 
 // ShutdownTimeout is ShutdownTimeoutSeconds.
 func (a Api) ShutdownTimeout() time.Duration { return a.ShutdownTimeoutSeconds.Duration() }
+
+// Auth says how callers of the API show who they are.
+type Auth struct {
+	Issuer           string  `env:"Issuer" accepts:"url" default:"none: no bearer tokens" doc:"The OpenID Connect issuer whose bearer tokens are accepted."`
+	Audience         string  `env:"Audience" default:"none" doc:"Whom the tokens have to be for. Needed with Auth__Issuer."`
+	KeySetURL        string  `env:"KeySetUrl" accepts:"url" default:"what the issuer's discovery document says" doc:"Where the issuer's keys are."`
+	Algorithm        string  `env:"Algorithm" envDefault:"RS256" accepts:"algorithm" doc:"The only algorithm that tokens may be signed with."`
+	ClockSkewSeconds Seconds `env:"ClockSkewSeconds" envDefault:"30" doc:"How far the issuer's clock may be off; 300 at most."`
+	RolesClaim       string  `env:"RolesClaim" envDefault:"roles" doc:"The claim with the caller's roles: reception, cashier, doctor, display, operator, admin."`
+	QueuesClaim      string  `env:"QueuesClaim" envDefault:"queues" doc:"The claim with the queues that the caller may see and change; all where it is missing."`
+	ApiKeys          bool    `env:"ApiKeys" envDefault:"false" doc:"Whether the keys that rlapp key create has made are accepted."`
+}
+
+// Asks reports whether callers are asked who they are.
+func (a Auth) Asks() bool { return a.Issuer != "" || a.ApiKeys }
+
+// ClockSkew is ClockSkewSeconds.
+func (a Auth) ClockSkew() time.Duration { return a.ClockSkewSeconds.Duration() }
 
 // Worker tunes the outbox worker.
 type Worker struct {

@@ -10,7 +10,9 @@ import (
 	"net/url"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -59,6 +61,8 @@ var textRules = map[string]rule{
 	"address":           {"host:port; without the host it is every network of the machine, port 0 is a free one", checkAddress},
 	"url":               {"an http:// or https:// URL", checkURL},
 	"format":            {"text or json", checkFormat},
+	"time zone":         {"an IANA time zone such as Europe/Madrid", checkTimeZone},
+	"algorithm":         {"RS256, RS384, RS512, ES256, ES384, ES512, PS256, PS384, PS512 or EdDSA", checkAlgorithm},
 	"connection string": {"a PostgreSQL connection string", checkConnectionString},
 }
 
@@ -117,6 +121,18 @@ func checkURL(value string) error {
 
 func checkFormat(value string) error {
 	if value != "text" && value != "json" {
+		return errNotAccepted
+	}
+	return nil
+}
+
+func checkTimeZone(value string) error {
+	_, err := time.LoadLocation(value)
+	return err
+}
+
+func checkAlgorithm(value string) error {
+	if !slices.Contains(strings.Fields("RS256 RS384 RS512 ES256 ES384 ES512 PS256 PS384 PS512 EdDSA"), value) {
 		return errNotAccepted
 	}
 	return nil

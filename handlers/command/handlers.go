@@ -10,10 +10,6 @@ import (
 	"github.com/rlapp/rlapp/waitingroom"
 )
 
-// checkInTopic is the topic and the handler name of the command. It is public
-// API: dashboards select by it.
-const checkInTopic = "command.check-in"
-
 // EventStore is what the use cases need of the event store.
 type EventStore interface {
 	// Load brings queues up to date; one at version 0 begins from its snapshot, if
@@ -34,6 +30,9 @@ type Config struct {
 	// MaxCapacity is the capacity of a queue that a check-in creates. Default:
 	// waitingroom.DefaultMaxCapacity.
 	MaxCapacity int
+	// Location is the clinic's time zone, in which its days begin: tickets are counted by
+	// the day. Default: UTC.
+	Location *time.Location
 	// Lanes is the number of lanes that the queues of this process are spread over.
 	// The commands of a lane take turns, those that wait share a transaction, and
 	// each lane uses one connection. The store decides races with other processes.
@@ -77,6 +76,9 @@ func (c *Config) setDefaults() {
 	if c.IsOutage == nil {
 		c.IsOutage = func(error) bool { return false }
 	}
+	if c.Location == nil {
+		c.Location = time.UTC
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -113,22 +115,12 @@ func (h *Handlers) lane(queueID string) *lane {
 	return h.lanes[int(hash.Sum32()%uint32(len(h.lanes)))] //nolint:gosec // the number of lanes is small
 }
 
-func (h *Handlers) checkIn(msg *message.Message, e Envelope[waitingroom.CheckIn]) (waitingroom.Appended, error) {
-	c, err := e.Command.Normalised()
+// handle lets the command's queue decide, and stores what it decided.
+func handle[C waitingroom.Command](msg *message.Message, h *Handlers, e Envelope[C]) (waitingroom.Appended, error) {
+	c, err := waitingroom.Normalised(e.Command)
 	if err != nil {
 		return waitingroom.Appended{}, err
 	}
-	c.At = h.config.Now()
-	return decide(msg, h, e, c.QueueID, c.At, func(q *waitingroom.Queue) ([]waitingroom.Event, error) {
-		return q.CheckIn(c, h.config.MaxCapacity)
-	})
-}
-
-// decide lets a queue decide, and stores what it decided.
-func decide[C any](
-	msg *message.Message, h *Handlers, e Envelope[C], queueID string, at time.Time,
-	decision func(*waitingroom.Queue) ([]waitingroom.Event, error),
-) (waitingroom.Appended, error) {
 	request, err := requestOf(e)
 	if err != nil {
 		return waitingroom.Appended{}, err
@@ -139,10 +131,12 @@ func decide[C any](
 		}
 		defer h.inFlight.end(*request)
 	}
-	return h.lane(queueID).do(&task{
+	at := h.config.Now()
+	command := h.complete(c, at)
+	return h.lane(c.Aggregate()).do(&task{
 		ctx:     msg.Context(),
-		queueID: queueID,
-		decide:  decision,
+		queueID: c.Aggregate(),
+		command: command,
 		request: request,
 		cause: waitingroom.Cause{
 			OccurredAt:     at,
@@ -152,4 +146,13 @@ func decide[C any](
 			IdempotencyKey: e.IdempotencyKey,
 		},
 	})
+}
+
+// complete adds what only the handler knows.
+func (h *Handlers) complete(c waitingroom.Command, at time.Time) waitingroom.Command {
+	if checkIn, ok := c.(waitingroom.CheckIn); ok {
+		checkIn.At, checkIn.MaxCapacity = at.In(h.config.Location), h.config.MaxCapacity
+		return checkIn
+	}
+	return c
 }

@@ -1,0 +1,170 @@
+package oidc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	gooidc "github.com/coreos/go-oidc/v3/oidc"
+)
+
+// MaxClockSkew bounds how far the issuer's clock may be off: what is allowed here keeps
+// expired tokens alive.
+const MaxClockSkew = 5 * time.Minute
+
+// Config says which tokens are accepted.
+type Config struct {
+	// Issuer is the issuer's address, as in the token's iss.
+	Issuer string
+	// Audience is who the tokens are for, as in the token's aud.
+	Audience string
+	// KeySetURL is where the issuer's keys are. Default: what its discovery document says,
+	// which is read by New.
+	KeySetURL string
+	// Algorithm is the only one that signatures may have. Default: RS256.
+	Algorithm string
+	// ClockSkew is how far the issuer's clock may be off, MaxClockSkew at most. Default: 0.
+	ClockSkew time.Duration
+	// RolesClaim and QueuesClaim name the claims with the caller's roles and queues: lists,
+	// or words in one text. Default: roles and queues.
+	RolesClaim, QueuesClaim string
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+}
+
+func (c *Config) setDefaults() {
+	setDefault(&c.Algorithm, gooidc.RS256)
+	setDefault(&c.RolesClaim, "roles")
+	setDefault(&c.QueuesClaim, "queues")
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+}
+
+func setDefault(field *string, value string) {
+	if *field == "" {
+		*field = value
+	}
+}
+
+// algorithms are those with a key pair: with a shared secret whoever verifies could sign.
+var algorithms = []string{
+	gooidc.RS256, gooidc.RS384, gooidc.RS512, gooidc.ES256, gooidc.ES384, gooidc.ES512, gooidc.PS256, gooidc.PS384, gooidc.PS512, gooidc.EdDSA,
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	if c.Issuer == "" || c.Audience == "" {
+		errs = append(errs, errors.New("issuer and audience are needed"))
+	}
+	if !slices.Contains(algorithms, c.Algorithm) {
+		errs = append(errs, fmt.Errorf("the algorithm must be one of %s", strings.Join(algorithms, ", ")))
+	}
+	if c.ClockSkew < 0 || c.ClockSkew > MaxClockSkew {
+		errs = append(errs, fmt.Errorf("the clock skew must be between 0 and %s", MaxClockSkew))
+	}
+	return errors.Join(errs...)
+}
+
+// Claims are what a token says of its bearer.
+type Claims struct {
+	// Name is the preferred user name, or the subject where there is none.
+	Name   string
+	Roles  []string
+	Queues []string
+}
+
+// TokenError says why a token is not accepted. It does not repeat the token.
+type TokenError struct{ Err error }
+
+func (e *TokenError) Error() string { return "the token is not accepted: " + e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *TokenError) Unwrap() error { return e.Err }
+
+// Verifier verifies tokens. It is safe for concurrent use.
+type Verifier struct {
+	config   Config
+	verifier *gooidc.IDTokenVerifier
+}
+
+// New returns a verifier. Without a KeySetURL it asks the issuer for it, and returns an
+// error where that fails; the keys themselves are fetched with the first token. ctx bounds
+// New alone.
+func New(ctx context.Context, config Config) (*Verifier, error) {
+	config.setDefaults()
+	if err := config.validate(); err != nil {
+		return nil, fmt.Errorf("oidc: %w", err)
+	}
+	settings := &gooidc.Config{
+		ClientID: config.Audience, SupportedSigningAlgs: []string{config.Algorithm},
+		SkipExpiryCheck: true, // checked with the skew, in current
+		Now:             config.Now,
+	}
+	if config.KeySetURL != "" {
+		keys := gooidc.NewRemoteKeySet(context.WithoutCancel(ctx), config.KeySetURL)
+		return &Verifier{config: config, verifier: gooidc.NewVerifier(config.Issuer, keys, settings)}, nil
+	}
+	provider, err := gooidc.NewProvider(ctx, config.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("oidc: ask %s for its keys: %w", config.Issuer, err)
+	}
+	return &Verifier{config: config, verifier: provider.VerifierContext(context.WithoutCancel(ctx), settings)}, nil
+}
+
+// Verify returns the claims of a token. It returns *TokenError for one that is not
+// accepted: of another issuer or for another audience, signed by another key or with
+// another algorithm, expired or not valid yet.
+func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
+	verified, err := v.verifier.Verify(ctx, token)
+	if err != nil {
+		return Claims{}, &TokenError{err}
+	}
+	var claims map[string]any
+	if err := verified.Claims(&claims); err != nil {
+		return Claims{}, &TokenError{err}
+	}
+	if err := v.current(verified, claims); err != nil {
+		return Claims{}, &TokenError{err}
+	}
+	name, _ := claims["preferred_username"].(string)
+	if name == "" {
+		name = verified.Subject
+	}
+	if name == "" {
+		return Claims{}, &TokenError{errors.New("it has no subject")}
+	}
+	return Claims{Name: name, Roles: words(claims[v.config.RolesClaim]), Queues: words(claims[v.config.QueuesClaim])}, nil
+}
+
+// current refuses tokens before and after their time.
+func (v *Verifier) current(token *gooidc.IDToken, claims map[string]any) error {
+	now := v.config.Now()
+	if !now.Before(token.Expiry.Add(v.config.ClockSkew)) {
+		return fmt.Errorf("it expired at %s", token.Expiry.UTC().Format(time.RFC3339))
+	}
+	if notBefore, ok := claims["nbf"].(float64); ok {
+		if from := time.Unix(int64(notBefore), 0); now.Before(from.Add(-v.config.ClockSkew)) {
+			return fmt.Errorf("it is valid from %s on", from.UTC().Format(time.RFC3339))
+		}
+	}
+	return nil
+}
+
+// words are the items of a claim: a list, or words in a text.
+func words(claim any) (items []string) {
+	switch claim := claim.(type) {
+	case string:
+		return strings.Fields(claim)
+	case []any:
+		for _, item := range claim {
+			if s, ok := item.(string); ok {
+				items = append(items, s)
+			}
+		}
+	}
+	return items
+}

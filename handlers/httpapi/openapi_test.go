@@ -1,0 +1,99 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-chi/chi/v5"
+)
+
+// undocumented are the routes that are not the API's but the process's, and the
+// document's own.
+func undocumented(route string) bool {
+	return route == "/metrics" || route == "/docs" || strings.HasPrefix(route, "/health") || strings.HasPrefix(route, "/openapi")
+}
+
+// Every route is in the document, and the document names no other.
+func TestTheDocumentHasEveryRoute(t *testing.T) {
+	f := newFixture(t)
+	var routes, described []string
+	err := chi.Walk(f.routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		if !undocumented(route) {
+			routes = append(routes, method+" "+route)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range operations(f.document) {
+		described = append(described, o.method+" "+o.path)
+	}
+	slices.Sort(routes)
+	slices.Sort(described)
+	for _, r := range routes {
+		if !slices.Contains(described, r) {
+			t.Errorf("%s is not in the document", r)
+		}
+	}
+	for _, d := range described {
+		if !slices.Contains(routes, d) {
+			t.Errorf("the document names %s, which is not there", d)
+		}
+	}
+	// What the patient journey and the guide promise.
+	for _, promised := range []string{
+		"POST /api/waiting-room/check-in", "POST /api/reception/register", "POST /api/cashier/call-next", "POST /api/cashier/validate-payment",
+		"POST /api/cashier/mark-payment-pending", "POST /api/cashier/cancel-payment", "POST /api/cashier/mark-absent",
+		"POST /api/medical/mark-absent", "POST /api/medical/call-next", "POST /api/waiting-room/claim-next",
+		"POST /api/medical/consulting-room/activate", "POST /api/medical/consulting-room/deactivate",
+		"POST /api/medical/start-consultation", "POST /api/waiting-room/call-patient", "POST /api/medical/finish-consultation",
+		"POST /api/waiting-room/complete-attention", "GET /api/v1/waiting-room/{queueId}/monitor", "GET /api/v1/waiting-room/{queueId}/queue-state",
+		"GET /api/v1/waiting-room/{queueId}/next-turn", "GET /api/v1/waiting-room/{queueId}/recent-history", "POST /api/v1/waiting-room/{queueId}/rebuild",
+		"GET /api/v1/waiting-room/{queueId}/journey", "GET /api/v1/waiting-room/{queueId}/stream", "GET /api/v1/waiting-room/{queueId}/explain",
+		"GET /api/waiting-room/monitor", "GET /api/events/{aggregateId}", "GET /api/outbox/pending", "GET /api/metrics/lag",
+		"GET /api/projections/health", "POST /api/projections/rebuild", "GET /api/projections/{projectionId}/checkpoint", "GET /api/projections/{projectionId}/rebuild",
+	} {
+		if !slices.Contains(routes, promised) {
+			t.Errorf("%s is missing", promised)
+		}
+	}
+}
+
+// Every operation says what it is for and what can go wrong, and every field that a
+// client sends has an example.
+func TestTheDocumentIsComplete(t *testing.T) {
+	f := newFixture(t)
+	for _, o := range operations(f.document) {
+		name := o.method + " " + o.path
+		if o.Summary == "" || len(o.Tags) != 1 {
+			t.Errorf("%s has no summary or tag", name)
+		}
+		for _, status := range []string{"400", "401", "403", "429", "500", "503"} {
+			if o.Responses[status].Content["application/problem+json"] == nil {
+				t.Errorf("%s does not describe %s", name, status)
+			}
+		}
+		for _, p := range o.Parameters {
+			if p.Description == "" || p.In == "path" && p.Example == nil && len(p.Schema.Examples) == 0 {
+				t.Errorf("%s: the parameter %s has no description or example", name, p.Name)
+			}
+		}
+		for field, property := range f.document.fields(o.RequestBody.Content["application/json"].Schema) {
+			if property.Description == "" || len(property.Examples) == 0 {
+				t.Errorf("%s: the field %s has no description or example", name, field)
+			}
+		}
+	}
+}
+
+// schema/openapi.yaml is the document as it is served, and client/openapi-3.0.yaml in the
+// form that the client is generated from.
+func TestTheDocumentIsCheckedIn(t *testing.T) {
+	f := newFixture(t)
+	wantGenerated(t, filepath.Join("..", "..", "schema", "openapi.yaml"), []byte(f.get("/openapi.yaml").body))
+	wantGenerated(t, filepath.Join("..", "..", "client", "openapi-3.0.yaml"), []byte(f.get("/openapi-3.0.yaml").body))
+}

@@ -1,0 +1,202 @@
+package httpapi_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rlapp/rlapp/handlers/httpapi"
+)
+
+// streamed is an event of a stream.
+type streamed struct {
+	id    string
+	board map[string]any
+}
+
+// listen follows the board of queue-1 until the test ends.
+func (f *fixture) listen(lastEventID string) (status int, events <-chan streamed, leave func()) {
+	f.t.Helper()
+	ctx, cancel := context.WithCancel(f.t.Context())
+	f.t.Cleanup(cancel)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url+"/api/v1/waiting-room/queue-1/stream", nil)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if lastEventID != "" {
+		request.Header.Set("Last-Event-ID", lastEventID)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	out := make(chan streamed, 100)
+	go func() {
+		defer close(out)
+		defer func() { _ = response.Body.Close() }()
+		var e streamed
+		for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+			switch name, value, _ := strings.Cut(lines.Text(), ": "); name {
+			case "id":
+				e.id = value
+			case "data":
+				_ = json.Unmarshal([]byte(value), &e.board)
+			case "":
+				if e.id != "" {
+					out <- e
+				}
+				e = streamed{}
+			}
+		}
+	}()
+	return response.StatusCode, out, cancel
+}
+
+// next is the next event, within a deadline.
+func next(t *testing.T, events <-chan streamed) streamed {
+	t.Helper()
+	select {
+	case e, ok := <-events:
+		if !ok {
+			t.Fatal("the stream ended")
+		}
+		return e
+	case <-time.After(10 * time.Second):
+		t.Fatal("no event within 10 s")
+	}
+	return streamed{}
+}
+
+func patients(e streamed) int { return len(e.board["patients"].([]any)) }
+
+func TestTheBoardIsStreamed(t *testing.T) {
+	f := newFixture(t)
+	f.arrive("p-1", "low")
+	f.project("queue-1")
+	status, events, leave := f.listen("")
+	if status != http.StatusOK {
+		t.Fatalf("status %d", status)
+	}
+	first := next(t, events)
+	if first.id != "2" || patients(first) != 1 {
+		t.Fatalf("the first event is %v", first)
+	}
+	f.arrive("p-2", "low")
+	f.project("queue-1")
+	second := next(t, events)
+	if second.id != "3" || patients(second) != 2 {
+		t.Errorf("the second event is %v", second)
+	}
+	leave()
+	for range events { // it ends
+	}
+
+	// Who comes back with the newest hears of the next change, who missed some at once.
+	_, upToDate, _ := f.listen("3")
+	_, behind, _ := f.listen("2")
+	if e := next(t, behind); e.id != "3" {
+		t.Errorf("who missed one gets %v", e)
+	}
+	f.arrive("p-3", "low")
+	f.project("queue-1")
+	if e := next(t, upToDate); e.id != "4" {
+		t.Errorf("who missed none gets %v", e)
+	}
+}
+
+// A display learns what it shows, and nothing else.
+func TestTheBoardNamesNobody(t *testing.T) {
+	f := newFixture(t)
+	f.finish("seen-before")
+	f.arrive("secret-patient", "urgent")
+	f.project("queue-1")
+	_, events, _ := f.listen("")
+	e := next(t, events)
+	raw, _ := json.Marshal(e.board)
+	for _, text := range []string{f.get("/api/v1/waiting-room/queue-1/board").body, string(raw)} {
+		for _, private := range []string{"John", "secret-patient", "Cardiology", "seen-before", "Urgent"} {
+			if strings.Contains(text, private) {
+				t.Errorf("the board tells %q: %s", private, text)
+			}
+		}
+	}
+	shown := e.board["patients"].([]any)[0].(map[string]any)
+	if shown["ticketNumber"] != "A-002" || shown["status"] != "waiting-cashier" || shown["place"] != "" || len(shown) != 4 {
+		t.Errorf("a patient is shown as %v", shown)
+	}
+}
+
+func TestListenersAreBounded(t *testing.T) {
+	f := newFixtureWith(t, httpapi.Config{MaxListeners: 2})
+	f.arrive("p", "low")
+	f.project("queue-1")
+	_, one, leave := f.listen("")
+	next(t, one)
+	_, two, _ := f.listen("")
+	next(t, two)
+	got := f.get("/api/v1/waiting-room/queue-1/stream")
+	wantProblem(t, got, http.StatusServiceUnavailable, "")
+	leave()
+	for range one {
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for { // the server notices a moment later
+		status, three, _ := f.listen("")
+		if status == http.StatusOK {
+			next(t, three)
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the place was not given to another")
+		}
+	}
+}
+
+// A listener who does not read holds nobody up.
+func TestASlowListenerSlowsNobody(t *testing.T) {
+	f := newFixture(t)
+	for n := range 90 {
+		f.arrive(fmt.Sprintf("p-%d", n), "low")
+	}
+	f.project("queue-1")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = fmt.Fprintf(conn, "GET /api/v1/waiting-room/queue-1/stream HTTP/1.1\r\nHost: x\r\n\r\n") // and never reads
+	_, quick, _ := f.listen("")
+	next(t, quick)
+	for n := range 8 {
+		f.arrive(fmt.Sprintf("q-%d", n), "low")
+		f.project("queue-1")
+		if e := next(t, quick); patients(e) != 91+n {
+			t.Errorf("event %s shows %d patients, want %d", e.id, patients(e), 91+n)
+		}
+	}
+}
+
+// Streams end when the process stops.
+func TestStreamsEndWithTheProcess(t *testing.T) {
+	stopping := make(chan struct{})
+	f := newFixtureWith(t, httpapi.Config{Stopping: stopping})
+	f.arrive("p", "low")
+	f.project("queue-1")
+	_, events, _ := f.listen("")
+	next(t, events)
+	close(stopping)
+	select {
+	case _, open := <-events:
+		if open {
+			t.Error("an event instead of the end")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the stream goes on")
+	}
+}

@@ -1,0 +1,107 @@
+package waitingroom
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The lengths that the fields of commands keep to, in characters.
+const (
+	// MaxIDLength bounds every identifier that a client chooses.
+	MaxIDLength = 128
+	// MaxNameLength bounds a patient's name.
+	MaxNameLength = 200
+	// MinConsultationTypeLength and MaxConsultationTypeLength bound the type of consultation.
+	MinConsultationTypeLength = 2
+	MaxConsultationTypeLength = 100
+	// MaxNotesLength bounds free notes and reasons.
+	MaxNotesLength = 1000
+	// MaxReferenceLength bounds a payment's reference and a consultation's outcome.
+	MaxReferenceLength = 200
+)
+
+// Command is a step that somebody asks a queue to take. The types of this package
+// that have the method are all there are.
+type Command interface {
+	// CommandName names the command in topics and metrics, such as "check-in". It is
+	// public API.
+	CommandName() string
+	// Aggregate is the id of the queue.
+	Aggregate() string
+	// normalise returns the command without blanks around its fields, and adds what is
+	// wrong with them.
+	normalise(v *validation) Command
+	// decide is given a normalised command.
+	decide(q *Queue) ([]Event, error)
+}
+
+// Normalised returns a command with blanks around its fields removed. It returns
+// *Error with CodeInvalid that names every field which breaks a rule of form.
+func Normalised[C Command](c C) (C, error) {
+	var v validation
+	normal, _ := c.normalise(&v).(C)
+	return normal, v.err()
+}
+
+// Decide lets the queue decide on a command. It changes nothing: the caller stores
+// the events and then applies them. It returns *Error where the queue refuses.
+func (q *Queue) Decide(c Command) ([]Event, error) {
+	var v validation
+	c = c.normalise(&v)
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	return c.decide(q)
+}
+
+// validation collects what is wrong with the fields of one command.
+type validation struct{ fields []FieldError }
+
+func (v *validation) add(field, message string) {
+	v.fields = append(v.fields, FieldError{Field: field, Message: message})
+}
+
+func (v *validation) err() error {
+	if len(v.fields) == 0 {
+		return nil
+	}
+	return &Error{Code: CodeInvalid, Message: "the command breaks the rules of its fields", Fields: v.fields}
+}
+
+func (v *validation) identifier(field, value string) string {
+	return v.line(field, value, 1, MaxIDLength)
+}
+
+func (v *validation) line(field, value string, minLength, maxLength int) string {
+	return v.check(field, strings.TrimSpace(value), minLength, maxLength, unicode.IsControl)
+}
+
+func (v *validation) notes(field, value string) string {
+	return v.check(field, strings.TrimSpace(value), 0, MaxNotesLength, func(r rune) bool {
+		return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t'
+	})
+}
+
+func (v *validation) check(field, value string, minLength, maxLength int, forbidden func(rune) bool) string {
+	length := utf8.RuneCountInString(value)
+	switch {
+	case !utf8.ValidString(value):
+		v.add(field, "must be valid UTF-8")
+	case length == 0 && minLength > 0:
+		v.add(field, "is required")
+	case length < minLength || length > maxLength:
+		v.add(field, lengthRule(minLength, maxLength))
+	case strings.IndexFunc(value, forbidden) >= 0:
+		v.add(field, "must not contain control characters")
+	case strings.IndexFunc(value, redirects) >= 0:
+		v.add(field, "must not contain characters that change the direction of the text around them")
+	}
+	return value
+}
+
+// redirects reports whether a character embeds, overrides or isolates the direction
+// of text: it could make one name look like another. Arabic and Hebrew need none.
+func redirects(r rune) bool {
+	return r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
+}

@@ -1,0 +1,144 @@
+package client_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/rlapp/rlapp/client"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// flaky answers each request as the next of its answers says, and remembers the keys.
+type flaky struct {
+	mu      sync.Mutex
+	answers []func(http.ResponseWriter)
+	keys    []string
+	bodies  []string
+}
+
+func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var body map[string]any
+	_ = json.NewDecoder(r.Body).Decode(&body)
+	f.keys, f.bodies = append(f.keys, r.Header.Get("Idempotency-Key")), append(f.bodies, fmt.Sprint(body["patientId"]))
+	answer := f.answers[0]
+	f.answers = f.answers[1:]
+	answer(w)
+}
+
+func status(code int, retryAfter string) func(http.ResponseWriter) {
+	return func(w http.ResponseWriter) {
+		if retryAfter != "" {
+			w.Header().Set("Retry-After", retryAfter)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(code)
+		_, _ = w.Write([]byte(`{"success":true,"message":"m","correlationId":"c","eventCount":1,"queueVersion":1,"position":1}`))
+	}
+}
+
+// lost breaks the connection before the answer.
+func lost(w http.ResponseWriter) {
+	conn, _, err := w.(http.Hijacker).Hijack()
+	if err == nil {
+		_ = conn.Close()
+	}
+}
+
+func serve(t *testing.T, answers ...func(http.ResponseWriter)) (*flaky, *client.ClientWithResponses) {
+	t.Helper()
+	f := &flaky{answers: answers}
+	server := httptest.NewServer(f)
+	own := &http.Client{Transport: &http.Transport{}}
+	t.Cleanup(func() { own.CloseIdleConnections(); server.Close() })
+	c, err := client.New(server.URL, client.Config{HTTPClient: own, Pause: time.Millisecond, APIKey: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, c
+}
+
+var johnDoe = client.CheckInJSONRequestBody{
+	QueueId: "queue-1", PatientId: "patient-1", PatientName: "John Doe", Priority: "HIGH", ConsultationType: "Cardiology",
+}
+
+// A command is sent again with the key that it had, until it is answered for good.
+func TestACommandIsSentAgainWithItsKey(t *testing.T) {
+	f, c := serve(t, lost, status(503, "0"), status(409, "0"), status(200, ""))
+	answer, err := c.CheckInWithResponse(t.Context(), nil, johnDoe)
+	if err != nil || answer.StatusCode() != http.StatusOK {
+		t.Fatalf("answered %v, error %v", answer, err)
+	}
+	if len(f.keys) != 4 || f.keys[0] == "" {
+		t.Fatalf("sent %d times, keys %v", len(f.keys), f.keys)
+	}
+	for i := range f.keys {
+		if f.keys[i] != f.keys[0] || f.bodies[i] != "patient-1" {
+			t.Errorf("attempt %d had key %q and body %q", i+1, f.keys[i], f.bodies[i])
+		}
+	}
+}
+
+func TestAnAnswerForGoodIsNotAskedForAgain(t *testing.T) {
+	for _, code := range []int{200, 400, 404, 409, 422, 500} {
+		f, c := serve(t, status(code, ""), status(200, ""))
+		answer, err := c.CheckInWithResponse(t.Context(), nil, johnDoe)
+		if err != nil || answer.StatusCode() != code || len(f.keys) != 1 {
+			t.Errorf("%d: answered %v after %d attempts, error %v", code, answer.StatusCode(), len(f.keys), err)
+		}
+	}
+}
+
+func TestAttemptsAreBounded(t *testing.T) {
+	f, c := serve(t, lost, lost, lost, lost, lost, lost)
+	if _, err := c.CheckInWithResponse(t.Context(), nil, johnDoe); err == nil || len(f.keys) != 5 {
+		t.Errorf("%d attempts, error %v", len(f.keys), err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	f, c = serve(t, func(w http.ResponseWriter) { cancel(); status(503, "9")(w) })
+	if _, err := c.CheckInWithResponse(ctx, nil, johnDoe); !errors.Is(err, context.Canceled) || len(f.keys) != 1 {
+		t.Errorf("after the caller left: %d attempts, error %v", len(f.keys), err)
+	}
+}
+
+// A stream that breaks goes on where it was; one that is refused ends.
+func TestFollow(t *testing.T) {
+	var (
+		mu   sync.Mutex
+		last []string
+	)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		last = append(last, r.Header.Get("Last-Event-ID"))
+		if len(last) == 3 {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		fmt.Fprintf(w, ": open\n\nevent: board\nid: %d\ndata: {\"queueId\":\"queue-1\",\"version\":%d,\"patients\":[],\"consultingRooms\":[],\"projectedAt\":\"2026-02-19T10:00:00Z\"}\n\n", len(last), len(last))
+	}))
+	own := &http.Client{Transport: &http.Transport{}}
+	t.Cleanup(func() { own.CloseIdleConnections(); server.Close() })
+	var shown []int64
+	err := client.Follow(t.Context(), server.URL, "queue-1", client.Config{HTTPClient: own, Pause: time.Millisecond}, func(b client.Board) {
+		shown = append(shown, b.Version)
+	})
+	var refused *client.StatusError
+	if !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
+		t.Errorf("ended with %v", err)
+	}
+	if fmt.Sprint(shown) != "[1 2]" || fmt.Sprint(last) != "[ 1 2]" {
+		t.Errorf("shown %v, last ids %v", shown, last)
+	}
+}

@@ -1,6 +1,7 @@
 package readmodel
 
 import (
+	"cmp"
 	"strconv"
 
 	"github.com/rlapp/rlapp/schema"
@@ -24,6 +25,9 @@ func (s step) over() bool {
 	return s.status == "completed" || s.status == "cancelled-payment" || s.status == "cancelled-absence"
 }
 
+// defaultDesk is the desk of an event that names none: waitingroom.DefaultCashierDesk.
+const defaultDesk = "desk-1"
+
 // stepOf reads the step off an event; the events that open a queue or are about a room
 // are about no patient.
 func stepOf(event schema.Event) (s step, ok bool) {
@@ -31,7 +35,7 @@ func stepOf(event schema.Event) (s step, ok bool) {
 	case schema.PatientCheckedIn:
 		return step{patient: patient{e.QueueID, e.PatientID}, status: "waiting-cashier", detail: e.TicketNumber}, true
 	case schema.PatientCalledAtCashier:
-		return step{patient: patient{e.QueueID, e.PatientID}, status: "at-cashier", place: e.CashierDeskID}, true
+		return step{patient: patient{e.QueueID, e.PatientID}, status: "at-cashier", place: cmp.Or(e.CashierDeskID, defaultDesk)}, true
 	case schema.PatientPaymentValidated:
 		return step{patient: patient{e.QueueID, e.PatientID}, status: "waiting-consultation", detail: e.PaymentReference}, true
 	case schema.PatientPaymentPending:
@@ -45,7 +49,7 @@ func stepOf(event schema.Event) (s step, ok bool) {
 	case schema.PatientClaimedForAttention:
 		return step{patient: patient{e.QueueID, e.PatientID}, status: "called", place: e.StationID}, true
 	case schema.PatientCalled:
-		return step{patient: patient{e.QueueID, e.PatientID}, status: "in-consultation", place: e.StationID}, true
+		return step{patient: patient{e.QueueID, e.PatientID}, status: "in-consultation", place: e.StationID, keepsPlace: e.StationID == ""}, true
 	case schema.PatientAbsentAtConsultation:
 		return step{patient: patient{e.QueueID, e.PatientID}, status: "waiting-consultation", detail: "absence " + strconv.Itoa(e.RetryNumber)}, true
 	case schema.PatientAttentionCompleted:

@@ -11,7 +11,7 @@ func BenchmarkMessage(b *testing.B) {
 	event := catalogue[1]
 	m := schema.Metadata{
 		AggregateID: event.Aggregate(), Version: 17, OccurredAt: tenOClock, CorrelationID: "0199ff00-aaaa-bbbb-cccc-000000000001",
-		CausationID: "0199ff00-aaaa-bbbb-cccc-000000000002", SchemaVersion: 1,
+		CausationID: "0199ff00-aaaa-bbbb-cccc-000000000002", SchemaVersion: schema.CurrentVersion(event.EventName()),
 	}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -22,7 +22,7 @@ func (c CallNextAtCashier) Aggregate() string { return c.QueueID }
 
 func (c CallNextAtCashier) normalise(v *validation) Command {
 	c.QueueID = v.identifier("queueId", c.QueueID)
-	if c.CashierDeskID = v.line("cashierDeskId", c.CashierDeskID, 0, MaxIDLength); c.CashierDeskID == "" {
+	if c.CashierDeskID = v.name("cashierDeskId", c.CashierDeskID, 0); c.CashierDeskID == "" {
 		c.CashierDeskID = DefaultCashierDesk
 	}
 	return c

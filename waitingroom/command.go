@@ -70,7 +70,15 @@ func (v *validation) err() error {
 }
 
 func (v *validation) identifier(field, value string) string {
-	return v.line(field, value, 1, MaxIDLength)
+	return v.name(field, value, 1)
+}
+
+// name is an id, of minLength runes at least. It has no characters that are not seen: two
+// that look alike would be two desks.
+func (v *validation) name(field, value string, minLength int) string {
+	return v.check(field, strings.TrimSpace(value), minLength, MaxIDLength, func(r rune) bool {
+		return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) && !redirects(r)
+	})
 }
 
 func (v *validation) line(field, value string, minLength, maxLength int) string {
@@ -93,7 +101,7 @@ func (v *validation) check(field, value string, minLength, maxLength int, forbid
 	case length < minLength || length > maxLength:
 		v.add(field, lengthRule(minLength, maxLength))
 	case strings.IndexFunc(value, forbidden) >= 0:
-		v.add(field, "must not contain control characters")
+		v.add(field, "must not contain control characters or invisible ones")
 	case strings.IndexFunc(value, redirects) >= 0:
 		v.add(field, "must not contain characters that change the direction of the text around them")
 	}

@@ -271,7 +271,11 @@ func TestFieldsOfCommands(t *testing.T) {
 			waitingroom.StartConsultation{QueueID: q1},
 			waitingroom.FinishConsultation{QueueID: q1, PatientID: "\xff"},
 		},
-		"consultingRoomId": {waitingroom.ActivateConsultingRoom{QueueID: q1}, waitingroom.DeactivateConsultingRoom{QueueID: q1, ConsultingRoomID: "\u202e"}},
+		"consultingRoomId": {
+			waitingroom.ActivateConsultingRoom{QueueID: q1},
+			waitingroom.ActivateConsultingRoom{QueueID: q1, ConsultingRoomID: "room-1\u200b"},
+			waitingroom.DeactivateConsultingRoom{QueueID: q1, ConsultingRoomID: "\u202e"},
+		},
 		"stationId":        {waitingroom.CallNextForConsultation{QueueID: q1}},
 		"cashierDeskId":    {waitingroom.CallNextAtCashier{QueueID: q1, CashierDeskID: long}},
 		"paymentReference": {waitingroom.ValidatePayment{QueueID: q1, PatientID: "p", PaymentReference: "a\nb"}},
@@ -288,6 +292,23 @@ func TestFieldsOfCommands(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// What is stored is a fact, also where another program wrote it with less than ours do.
+func TestEventsThatSayLittle(t *testing.T) {
+	arrived := waitingroom.PatientCheckedIn{QueueID: q1, PatientID: "a", PatientName: "A", Priority: "soon", ConsultationType: "X-ray"}
+	queue := waitingroom.Replay(created(5), arrived, waitingroom.PatientCalledAtCashier{QueueID: q1, PatientID: "a"})
+	if v, _ := queue.Visit("a"); v.Place != waitingroom.DefaultCashierDesk || v.Priority != waitingroom.Low {
+		t.Errorf("a call to no desk, of a patient of no priority, gives %+v", v)
+	}
+	queue.Apply(waitingroom.PatientClaimedForAttention{QueueID: q1, PatientID: "a", StationID: "room-1"}, waitingroom.PatientCalled{QueueID: q1, PatientID: "a"})
+	if v, _ := queue.Visit("a"); v.Place != "room-1" {
+		t.Errorf("a call that names no room gives %+v", v)
+	}
+	queue.Apply(waitingroom.PatientCalledAtCashier{QueueID: q1, PatientID: "nobody"})
+	if _, active := queue.Visit("nobody"); active || queue.Active() != 1 {
+		t.Error("an event made a patient who never checked in")
 	}
 }
 

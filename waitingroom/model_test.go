@@ -177,7 +177,7 @@ func anyCommand(t *rapid.T, capacity int) waitingroom.Command {
 		c.PatientID, c.MaxCapacity = id, capacity
 		c.Priority = rapid.SampledFrom([]string{"Low", "Medium", "High", "Urgent"}).Draw(t, "priority")
 		c.Pregnant = rapid.IntRange(0, 5).Draw(t, "pregnant") == 0
-		if age := rapid.IntRange(0, 100).Draw(t, "age"); age > 50 {
+		if age := rapid.IntRange(-50, 100).Draw(t, "age"); age >= 0 {
 			c.Age = &age
 		}
 	})

@@ -1,10 +1,13 @@
 package waitingroom
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // Queue is the aggregate: one waiting line of a clinic, rebuilt from its events.
 // It keeps only the patients whose visit is not over and the rooms that are active,
-// so its size is bounded by its capacity however many it has seen. It is not safe for
+// so its size is bounded by its capacity and its rooms however many it has seen. It is not safe for
 // concurrent use; whoever loads one owns it.
 type Queue struct {
 	id          string
@@ -64,7 +67,7 @@ func (q *Queue) apply(e Event) {
 	case PatientCheckedIn:
 		q.arrive(e)
 	case PatientCalledAtCashier:
-		q.move(e.PatientID, AtCashier, func(v *Visit) { v.Place = e.CashierDeskID })
+		q.move(e.PatientID, AtCashier, func(v *Visit) { v.Place = cmp.Or(e.CashierDeskID, DefaultCashierDesk) })
 	case PatientPaymentValidated:
 		q.move(e.PatientID, WaitingConsultation, leave)
 	case PatientPaymentPending:
@@ -74,7 +77,7 @@ func (q *Queue) apply(e Event) {
 	case PatientClaimedForAttention:
 		q.move(e.PatientID, Called, func(v *Visit) { v.Place = e.StationID })
 	case PatientCalled:
-		q.move(e.PatientID, InConsultation, func(v *Visit) { v.Place = e.StationID })
+		q.move(e.PatientID, InConsultation, func(v *Visit) { v.Place = cmp.Or(e.StationID, v.Place) })
 	case PatientAbsentAtConsultation:
 		q.move(e.PatientID, WaitingConsultation, func(v *Visit) { v.Place, v.ConsultationAbsences = "", e.RetryNumber })
 	case PatientCancelledByPayment:
@@ -91,7 +94,10 @@ func (q *Queue) apply(e Event) {
 }
 
 func (q *Queue) arrive(e PatientCheckedIn) {
-	priority, _ := ParsePriority(e.Priority) // the lowest of all where it is none
+	priority, err := ParsePriority(e.Priority)
+	if err != nil {
+		priority = Low // what is stored is a fact, and the patient has to be served
+	}
 	q.put(Visit{
 		PatientID: e.PatientID, PatientName: e.PatientName, Priority: priority, ConsultationType: e.ConsultationType,
 		Arrival: q.version, Status: WaitingCashier,
@@ -99,10 +105,14 @@ func (q *Queue) arrive(e PatientCheckedIn) {
 	q.tickets.take(e.TicketDay)
 }
 
-// move changes where a patient stands.
+// move changes where a patient stands. Of a patient who has not checked in nothing is
+// known that could be changed.
 func (q *Queue) move(patientID string, to Status, change func(*Visit)) {
-	v := q.visits[patientID]
-	v.PatientID, v.Status = patientID, to
+	v, active := q.visits[patientID]
+	if !active {
+		return
+	}
+	v.Status = to
 	change(&v)
 	q.put(v)
 }

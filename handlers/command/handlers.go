@@ -46,7 +46,7 @@ type Config struct {
 	// Default: 10 s.
 	CommitTimeout time.Duration
 	// CacheSize bounds the queues that are kept loaded: their number and that of
-	// their patients, over all lanes. Default: 400,000, which is some 100 MB
+	// their patients, over all lanes. Default: 400,000, which is some 180 MB
 	// (BenchmarkCache).
 	CacheSize int
 	// SnapshotEvery is the number of events from which a queue's next snapshot is

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +36,18 @@ func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := f.answers[0]
 	f.answers = f.answers[1:]
 	answer(w)
+}
+
+// sent is what came so far, with the keys of the attempts and the patients.
+func (f *flaky) sent() (keys, bodies []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.keys), slices.Clone(f.bodies)
+}
+
+func (f *flaky) attempts() int {
+	keys, _ := f.sent()
+	return len(keys)
 }
 
 func status(code int, retryAfter string) func(http.ResponseWriter) {
@@ -80,12 +93,13 @@ func TestACommandIsSentAgainWithItsKey(t *testing.T) {
 	if err != nil || answer.StatusCode() != http.StatusOK {
 		t.Fatalf("answered %v, error %v", answer, err)
 	}
-	if len(f.keys) != 4 || f.keys[0] == "" {
-		t.Fatalf("sent %d times, keys %v", len(f.keys), f.keys)
+	keys, bodies := f.sent()
+	if len(keys) != 4 || keys[0] == "" {
+		t.Fatalf("sent %d times, keys %v", len(keys), keys)
 	}
-	for i := range f.keys {
-		if f.keys[i] != f.keys[0] || f.bodies[i] != "patient-1" {
-			t.Errorf("attempt %d had key %q and body %q", i+1, f.keys[i], f.bodies[i])
+	for i := range keys {
+		if keys[i] != keys[0] || bodies[i] != "patient-1" {
+			t.Errorf("attempt %d had key %q and body %q", i+1, keys[i], bodies[i])
 		}
 	}
 }
@@ -94,25 +108,26 @@ func TestAnAnswerForGoodIsNotAskedForAgain(t *testing.T) {
 	for _, code := range []int{200, 400, 404, 409, 422, 500} {
 		f, c := serve(t, status(code, ""), status(200, ""))
 		answer, err := c.CheckInWithResponse(t.Context(), nil, johnDoe)
-		if err != nil || answer.StatusCode() != code || len(f.keys) != 1 {
-			t.Errorf("%d: answered %v after %d attempts, error %v", code, answer.StatusCode(), len(f.keys), err)
+		if err != nil || answer.StatusCode() != code || f.attempts() != 1 {
+			t.Errorf("%d: answered %v after %d attempts, error %v", code, answer.StatusCode(), f.attempts(), err)
 		}
 	}
 }
 
 func TestAttemptsAreBounded(t *testing.T) {
 	f, c := serve(t, lost, lost, lost, lost, lost, lost)
-	if _, err := c.CheckInWithResponse(t.Context(), nil, johnDoe); err == nil || len(f.keys) != 5 {
-		t.Errorf("%d attempts, error %v", len(f.keys), err)
+	if _, err := c.CheckInWithResponse(t.Context(), nil, johnDoe); err == nil || f.attempts() != 5 {
+		t.Errorf("%d attempts, error %v", f.attempts(), err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	f, c = serve(t, func(w http.ResponseWriter) { cancel(); status(503, "9")(w) })
-	if _, err := c.CheckInWithResponse(ctx, nil, johnDoe); !errors.Is(err, context.Canceled) || len(f.keys) != 1 {
-		t.Errorf("after the caller left: %d attempts, error %v", len(f.keys), err)
+	if _, err := c.CheckInWithResponse(ctx, nil, johnDoe); !errors.Is(err, context.Canceled) || f.attempts() != 1 {
+		t.Errorf("after the caller left: %d attempts, error %v", f.attempts(), err)
 	}
 }
 
-// A stream that breaks goes on where it was; one that is refused ends.
+// A queue that does not exist yet is waited for; a stream that breaks goes on where it was;
+// one that is refused ends.
 func TestFollow(t *testing.T) {
 	var (
 		mu   sync.Mutex
@@ -122,8 +137,8 @@ func TestFollow(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		last = append(last, r.Header.Get("Last-Event-ID"))
-		if len(last) == 3 {
-			w.WriteHeader(http.StatusForbidden)
+		if refusal := map[int]int{1: http.StatusNotFound, 4: http.StatusForbidden}[len(last)]; refusal != 0 {
+			w.WriteHeader(refusal)
 			return
 		}
 		fmt.Fprintf(w, ": open\n\nevent: board\nid: %d\ndata: {\"queueId\":\"queue-1\",\"version\":%d,\"patients\":[],\"consultingRooms\":[],\"projectedAt\":\"2026-02-19T10:00:00Z\"}\n\n", len(last), len(last))
@@ -138,7 +153,7 @@ func TestFollow(t *testing.T) {
 	if !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
 		t.Errorf("ended with %v", err)
 	}
-	if fmt.Sprint(shown) != "[1 2]" || fmt.Sprint(last) != "[ 1 2]" {
+	if fmt.Sprint(shown) != "[2 3]" || fmt.Sprint(last) != "[  2 3]" {
 		t.Errorf("shown %v, last ids %v", shown, last)
 	}
 }

@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"cmp"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -50,16 +51,18 @@ func documentOf(t testing.TB, api http.Handler) (d document) {
 	if err := json.Unmarshal(recorder.Body.Bytes(), &d); err != nil {
 		t.Fatal(err)
 	}
+	for path, methods := range d.Paths {
+		for method, o := range methods {
+			o.method, o.path = strings.ToUpper(method), path
+		}
+	}
 	return d
 }
 
 // operations lists what the document describes, by path.
 func operations(d document) (all []*described) {
-	for path, methods := range d.Paths {
-		for method, o := range methods {
-			o.method, o.path = strings.ToUpper(method), path
-			all = append(all, o)
-		}
+	for _, methods := range d.Paths {
+		all = slices.AppendSeq(all, maps.Values(methods))
 	}
 	slices.SortFunc(all, func(a, b *described) int { return cmp.Or(cmp.Compare(a.path, b.path), cmp.Compare(a.method, b.method)) })
 	return all

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,6 +36,9 @@ const (
 	stopTimeout  = 30 * time.Second
 )
 
+// logTail is how much of its log, in bytes, an error about a process has.
+const logTail = 4096
+
 // Start runs a program, with more environment variables than this one's, until it
 // prints a line: then it is at work. It ends by Stop or Kill, or with this process; ctx
 // only bounds the start. The error has the program's log.
@@ -48,17 +52,26 @@ func Start(ctx context.Context, env []string, program string, args ...string) (*
 		return nil, err
 	}
 	p.Launched = time.Now()
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	hello := make(chan string, 1)
+	started, hello := make(chan error), make(chan string, 1)
 	go func() {
+		// The kernel watches the thread that forked, so it must live as long as the
+		// child does, and on for the others that were forked on it.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
 		defer close(p.done)
 		line, _ := bufio.NewReader(out).ReadString('\n')
 		hello <- strings.TrimSpace(line)
 		_, _ = io.Copy(io.Discard, out)
 		p.err = p.cmd.Wait()
 	}()
+	if err := <-started; err != nil {
+		return nil, err
+	}
 	select {
 	case p.Hello = <-hello:
 	case <-time.After(startTimeout):
@@ -66,10 +79,16 @@ func Start(ctx context.Context, env []string, program string, args ...string) (*
 	}
 	if p.Hello == "" {
 		_ = p.Kill()
-		return nil, fmt.Errorf("%s did not start: %w: %s", p.name(), errors.Join(p.err, ctx.Err()), p.log)
+		return nil, fmt.Errorf("%s did not start: %w: %s", p.name(), errors.Join(p.err, ctx.Err()), p.tail())
 	}
 	p.Ready = time.Now()
 	return p, nil
+}
+
+// tail is the end of what a process that is gone logged.
+func (p *Process) tail() string {
+	log := p.log.String()
+	return log[max(0, len(log)-logTail):]
 }
 
 func (p *Process) name() string {
@@ -83,12 +102,12 @@ func (p *Process) Stop() error {
 	select {
 	case <-p.done:
 		if p.err != nil {
-			return fmt.Errorf("%s: %w: %s", p.name(), p.err, p.log)
+			return fmt.Errorf("%s: %w: %s", p.name(), p.err, p.tail())
 		}
 		return nil
 	case <-time.After(stopTimeout):
 		_ = p.Kill()
-		return fmt.Errorf("%s did not end within %v: %s", p.name(), stopTimeout, p.log)
+		return fmt.Errorf("%s did not end within %v: %s", p.name(), stopTimeout, p.tail())
 	}
 }
 
@@ -106,7 +125,7 @@ func (p *Process) Kill() error {
 func (p *Process) Ended() error {
 	select {
 	case <-p.done:
-		return fmt.Errorf("%s has ended: %w: %s", p.name(), p.err, p.log)
+		return fmt.Errorf("%s has ended: %w: %s", p.name(), p.err, p.tail())
 	default:
 		return nil
 	}

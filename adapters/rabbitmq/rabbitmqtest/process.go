@@ -43,8 +43,10 @@ func start(env []string, marker, program string, args ...string) (*process, erro
 	started := make(chan error)
 	go func() {
 		// The kernel watches the thread that forked, so it must live as long as
-		// the child does.
+		// the child does. It lives on afterwards: a goroutine that ended locked would
+		// end the thread, and with it every other child that was forked on it.
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		err := p.cmd.Start()
 		started <- err
 		if err == nil {

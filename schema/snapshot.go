@@ -2,6 +2,7 @@ package schema
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
@@ -44,11 +45,23 @@ func EncodeSnapshot(s QueueSnapshot) ([]byte, error) {
 	return state, nil
 }
 
-// DecodeSnapshot reads the JSON of a snapshot of SnapshotVersion.
+// DecodeSnapshot reads the JSON of a snapshot of SnapshotVersion. It returns a
+// *SnapshotError for JSON that is none: the queue's events tell the same.
 func DecodeSnapshot(state []byte) (QueueSnapshot, error) {
 	var s QueueSnapshot
 	if err := json.Unmarshal(state, &s); err != nil {
-		return s, fmt.Errorf("decode a snapshot: %w", err)
+		return s, &SnapshotError{Err: err}
+	}
+	if s.MaxCapacity < 1 { // every queue has one: this is another JSON
+		return s, &SnapshotError{Err: errors.New("maxCapacity is missing")}
 	}
 	return s, nil
 }
+
+// SnapshotError says that what is stored as a snapshot cannot be read as one.
+type SnapshotError struct{ Err error }
+
+func (e *SnapshotError) Error() string { return fmt.Sprintf("decode a snapshot: %v", e.Err) }
+
+// Unwrap returns what is wrong with it.
+func (e *SnapshotError) Unwrap() error { return e.Err }

@@ -1,6 +1,7 @@
 package schema_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -45,7 +46,10 @@ func TestTheSnapshotIsGolden(t *testing.T) {
 			t.Errorf("reading %s gives another snapshot (-want +got):\n%s", form, diff)
 		}
 	}
-	if _, err := schema.DecodeSnapshot([]byte("{")); err == nil {
-		t.Error("a broken snapshot was read")
+	for _, broken := range []string{"{", "null", "{}", "[]", `{"maxCapacity": "100"}`} {
+		var unreadable *schema.SnapshotError
+		if _, err := schema.DecodeSnapshot([]byte(broken)); !errors.As(err, &unreadable) {
+			t.Errorf("%s: got %v", broken, err)
+		}
 	}
 }

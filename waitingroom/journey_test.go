@@ -37,6 +37,7 @@ var (
 	absent2   = then(absent1, called("p", "desk-1"), waitingroom.PatientAbsentAtCashier{QueueID: q1, PatientID: "p", RetryNumber: 2})
 	missed    = then(claimed, waitingroom.PatientAbsentAtConsultation{QueueID: q1, PatientID: "p", RetryNumber: 1})
 	cancelled = then(pending3, waitingroom.PatientCancelledByPayment{QueueID: q1, PatientID: "p"})
+	gone      = then(absent2, called("p", "desk-1"), waitingroom.PatientCancelledByAbsence{QueueID: q1, PatientID: "p", TotalAbsences: 3})
 )
 
 func then(before []waitingroom.Event, events ...waitingroom.Event) []waitingroom.Event {
@@ -159,7 +160,9 @@ func TestEveryForbiddenStep(t *testing.T) {
 	states := map[string][]waitingroom.Event{
 		"waiting-cashier": waiting, "at-cashier": atDesk, "payment-pending": pending1, "payment-pending, no attempts left": pending3,
 		"waiting-consultation": paid, "called": claimed, "in-consultation": inRoom,
+		"completed": completed, "cancelled-payment": cancelled, "cancelled-absence": gone,
 	}
+	over := "completed; cancelled-payment; cancelled-absence"
 	for _, tt := range []struct {
 		command waitingroom.Command
 		from    string // the states that allow it
@@ -171,7 +174,7 @@ func TestEveryForbiddenStep(t *testing.T) {
 		{waitingroom.StartConsultation{QueueID: q1, PatientID: "p"}, "called"},
 		{waitingroom.FinishConsultation{QueueID: q1, PatientID: "p"}, "in-consultation"},
 		{waitingroom.MarkAbsentAtConsultation{QueueID: q1, PatientID: "p"}, "called"},
-		{checkIn(func(c *waitingroom.CheckIn) { c.PatientID = "p" }), ""},
+		{checkIn(func(c *waitingroom.CheckIn) { c.PatientID = "p" }), over},
 	} {
 		for state, given := range states {
 			t.Run(tt.command.CommandName()+"/"+state, func(t *testing.T) {
@@ -181,7 +184,7 @@ func TestEveryForbiddenStep(t *testing.T) {
 					t.Fatalf("allowed: %t, got %v", allowed, err)
 				}
 				var refusal *waitingroom.Error
-				if err != nil && (!errors.As(err, &refusal) || refusal.Code == waitingroom.CodeInvalid || refusal.Code == waitingroom.CodePatientNotFound) {
+				if err != nil && (!errors.As(err, &refusal) || refusal.Code == waitingroom.CodeInvalid || (refusal.Code == waitingroom.CodePatientNotFound) != contains(over, state)) {
 					t.Errorf("refused with %v", err)
 				}
 			})

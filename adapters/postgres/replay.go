@@ -13,7 +13,8 @@ import (
 
 // Load brings queues up to date, all in one round trip: one that has applied
 // events gets the later ones; one at version 0 begins from its snapshot, if there
-// is one that this build can read. A queue without events stays at version 0.
+// is one that this build can read, and else from its first event. A queue without
+// events stays at version 0.
 //
 // It returns the errors of schema.Decode for an event that this build cannot
 // read, and pgx's errors where the database fails. The queues are of no use then.
@@ -27,8 +28,9 @@ func (s *EventStore) Load(ctx context.Context, queues ...*waitingroom.Queue) err
 		}
 	}
 	err := s.pool.SendBatch(ctx, batch).Close()
-	var gap *gapError
-	if errors.As(err, &gap) { // its snapshot is gone and its first events are archived
+	var gap *gapError                 // a snapshot is gone and the first events are archived
+	var damaged *schema.SnapshotError // a snapshot cannot be read
+	if errors.As(err, &gap) || errors.As(err, &damaged) {
 		return s.loadEach(ctx, queues)
 	}
 	if err != nil {

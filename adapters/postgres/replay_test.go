@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/rlapp/rlapp/adapters/postgres"
@@ -48,10 +49,12 @@ func TestALoadBeginsFromTheSnapshot(t *testing.T) {
 	}
 }
 
-func TestASnapshotThatIsGoneOrOfAnotherBuildIsDoneWithout(t *testing.T) {
+func TestASnapshotThatCannotBeReadIsDoneWithout(t *testing.T) {
 	for name, statement := range map[string]string{
 		"gone":          "DELETE FROM waiting_room_snapshots",
 		"another build": `UPDATE waiting_room_snapshots SET schema_version = 99, state = '{"patients": "in another form"}'`,
+		"damaged":       `UPDATE waiting_room_snapshots SET state = '{"visits": "in another form"}'`,
+		"emptied":       `UPDATE waiting_room_snapshots SET state = 'null'`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			pool := newPool(t)
@@ -59,9 +62,8 @@ func TestASnapshotThatIsGoneOrOfAnotherBuildIsDoneWithout(t *testing.T) {
 			if _, err := pool.Exec(t.Context(), statement); err != nil {
 				t.Fatal(err)
 			}
-			got := load(t, store)
-			if got.Version() != want.Version() || got.Active() != want.Active() || got.MaxCapacity() != want.MaxCapacity() {
-				t.Errorf("got version %d with %d patients, want %d with %d", got.Version(), got.Active(), want.Version(), want.Active())
+			if diff := cmp.Diff(want.Snapshot(), load(t, store).Snapshot(), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("the loaded queue differs (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -36,7 +36,7 @@ func kills() []fault {
 // killHeld kills a process while it waits for a table.
 func killHeld(role, table string) func(context.Context, *system, time.Duration) error {
 	return func(ctx context.Context, s *system, _ time.Duration) error {
-		release, err := s.hold(ctx, table)
+		release, err := s.holdUp(ctx, role, table)
 		if err != nil {
 			return err
 		}
@@ -44,11 +44,30 @@ func killHeld(role, table string) func(context.Context, *system, time.Duration) 
 		endSessions := func() error {
 			return s.exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", "rlapp-"+role)
 		}
-		if err := errors.Join(s.waiting(ctx, "rlapp-"+role), s.kill(role), endSessions(), release()); err != nil {
+		if err := errors.Join(s.kill(role), endSessions(), release()); err != nil {
 			return err
 		}
 		return s.restart(ctx, role)
 	}
+}
+
+// holdUp locks a table and returns once a process waits for it. A lock that comes when
+// the process has nothing to write keeps away what it would write: then the next one
+// has another moment.
+func (s *system) holdUp(ctx context.Context, role, table string) (release func() error, err error) {
+	for range 10 {
+		if release, err = s.hold(ctx, table); err != nil {
+			return nil, err
+		}
+		if err = s.waiting(ctx, "rlapp-"+role); err == nil {
+			return release, nil
+		}
+		if err := release(); err != nil {
+			return nil, err
+		}
+		pause(ctx, 37*time.Millisecond)
+	}
+	return nil, err
 }
 
 // cutFor is how long a link is cut before the process behind it is killed: work goes

@@ -227,9 +227,10 @@ func (s *system) hold(ctx context.Context, table string) (release func() error, 
 	return func() error { return tx.Rollback(context.WithoutCancel(ctx)) }, nil
 }
 
-// waiting waits until some session of an application waits for a lock.
+// waiting waits until some session of an application waits for a lock, for as long as
+// no client gives up.
 func (s *system) waiting(ctx context.Context, application string) error {
-	return until(ctx, 10*time.Second, func() (is bool, err error) {
+	return until(ctx, clientTimeout/2, func() (is bool, err error) {
 		err = s.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock')", application).Scan(&is)
 		return is, err
 	})

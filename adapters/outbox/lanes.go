@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -45,12 +46,27 @@ func (l *lanes) release() { l.change.Unlock() }
 // wanted reports whether the lanes wait to be changed.
 func (l *lanes) wanted() bool { return l.want.Load() }
 
+// lanesChanged is what relays tell each other, on the channel of the wake-ups, when one
+// has joined or left, or has lanes to take.
+const lanesChanged = "lanes"
+
 // join makes this relay one of those that share the lanes.
 func (l *lanes) join(ctx context.Context) error {
-	if _, err := l.session.Exec(ctx, "SELECT pg_advisory_lock_shared($1, $2)", relayLockClass, memberLock); err != nil {
+	_, err := l.session.Exec(ctx, "SELECT pg_advisory_lock_shared($1, $2), pg_notify($3, $4)",
+		relayLockClass, memberLock, schema.OutboxChannel, lanesChanged)
+	if err != nil {
 		return fmt.Errorf("join the relays: %w", err)
 	}
 	return nil
+}
+
+// leave frees the lanes and tells the other relays, which take them at once. A session
+// that is lost does neither: the server frees its lanes, and the others look.
+func (l *lanes) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, _ = l.session.Exec(ctx, "SELECT pg_advisory_unlock_all(), pg_notify($1, $2)", schema.OutboxChannel, lanesChanged)
+	_ = l.session.Close(ctx)
 }
 
 // set changes the lanes once no row is in hand, for which a backlog is interrupted.
@@ -99,7 +115,9 @@ func (l *lanes) relays(ctx context.Context) (n int, err error) {
 func (l *lanes) giveUp(ctx context.Context, part int) error {
 	surplus := l.mine[part:]
 	l.set(slices.Clone(l.mine[:part]))
-	if _, err := l.session.Exec(ctx, "SELECT pg_advisory_unlock($1, lane) FROM unnest($2::int[]) AS lane", relayLockClass, surplus); err != nil {
+	_, err := l.session.Exec(ctx, "SELECT pg_notify($3, $4) FROM (SELECT count(pg_advisory_unlock($1, lane)) FROM unnest($2::int[]) AS lane) AS freed",
+		relayLockClass, surplus, schema.OutboxChannel, lanesChanged)
+	if err != nil {
 		return err
 	}
 	l.logger.InfoContext(ctx, "gave lanes up to another relay", "Component", "OutboxWorker", "lanes", part)

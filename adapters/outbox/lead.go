@@ -22,9 +22,9 @@ func (s *Subscriber) lead(ctx context.Context, out chan<- *message.Message) erro
 	}
 	// The session holds the locks, so it is closed, never handed back.
 	session := conn.Hijack()
-	defer closeSession(session)
-
 	lanes := &lanes{session: session, logger: s.logger}
+	defer lanes.leave()
+
 	if err := lanes.join(ctx); err != nil {
 		return err
 	}
@@ -49,13 +49,8 @@ func (s *Subscriber) lead(ctx context.Context, out chan<- *message.Message) erro
 // and free the lanes; by default it takes hours.
 const notice = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3; "
 
-func closeSession(session *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = session.Close(ctx)
-}
-
-// attend passes wake-ups on, and shares the lanes anew from time to time.
+// attend passes wake-ups on, and shares the lanes anew when another relay says that
+// they changed, and from time to time: one that was killed says nothing.
 func (s *Subscriber) attend(ctx context.Context, lanes *lanes) error {
 	share := time.Now()
 	for {
@@ -70,9 +65,11 @@ func (s *Subscriber) attend(ctx context.Context, lanes *lanes) error {
 			share = time.Now().Add(s.config.ShareInterval)
 		}
 		waiting, cancel := context.WithDeadline(ctx, share)
-		_, err := lanes.session.WaitForNotification(waiting)
+		notification, err := lanes.session.WaitForNotification(waiting)
 		cancel()
 		switch {
+		case err == nil && notification.Payload == lanesChanged:
+			share = time.Now()
 		case err == nil:
 			s.Wake()
 		case ctx.Err() != nil:

@@ -514,6 +514,22 @@ func TestRelaysShareTheLanesAndTakeOver(t *testing.T) {
 	eventually(t, func() bool { return count(t, pool, "NOT published") == 0 })
 }
 
+// Relays that come and go in good order tell the others, which do not wait for their
+// next look.
+func TestRelaysHandTheLanesOverAtOnce(t *testing.T) {
+	pool := newPool(t)
+	config := outbox.Config{ShareInterval: time.Hour}
+	first := newSubscriber(t, pool, config)
+	relay(t, first, never, succeed)
+	eventually(t, func() bool { return cmp.Equal([]int{16}, lanesOf(t, pool)) })
+	relay(t, newSubscriber(t, pool, config), never, succeed)
+	eventually(t, func() bool { return cmp.Equal([]int{8, 8}, lanesOf(t, pool)) })
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return cmp.Equal([]int{16}, lanesOf(t, pool)) })
+}
+
 // A relay that has a backlog of its own still takes over the lanes of one whose
 // session is lost. The lost one is a session of the test that holds lane 3.
 func TestALostRelaysLanesAreTakenInTheMidstOfABacklog(t *testing.T) {

@@ -27,8 +27,9 @@ func (l *lab) try(ctx context.Context, f fault, z size, rounds int, seed uint64,
 	}
 	err = s.try(ctx, f, z, rounds, seed, each)
 	var wrong *wrongError
-	if err != nil && !errors.As(err, &wrong) {
-		// The fault may have left anything: the next one gets a new system.
+	if z == long || err != nil && !errors.As(err, &wrong) {
+		// A round that could not end may have left anything, and after many long ones
+		// the checks take as long as the rounds: the next fault gets a new system.
 		return errors.Join(err, l.drop(s))
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -12,15 +13,19 @@ func (s *system) round(ctx context.Context, f fault, z size, name string, seed u
 	ctx, cancel := context.WithTimeout(ctx, f.lasts/z.shorten+5*time.Minute)
 	defer cancel()
 	w := newWorkload(z, name, seed)
-	var mended time.Time
+	began, err := s.committed(ctx)
+	if err != nil {
+		return c, err
+	}
+	var m mending
 	ended := make(chan error, 1)
 	w.run(ctx, s.api, func() {
 		effective, strikes := context.WithCancel(ctx)
 		s.struck = strikes
 		go func() {
 			defer strikes()
-			err := f.strike(ctx, s, f.lasts/z.shorten)
-			mended = time.Now()
+			var err error
+			m, err = s.strike(ctx, f, z, w, began)
 			ended <- err
 		}()
 		if f.gated {
@@ -28,13 +33,12 @@ func (s *system) round(ctx context.Context, f fault, z size, name string, seed u
 		}
 	})
 	if err := <-ended; err != nil {
-		return c, fmt.Errorf("the fault itself: %w", err)
+		return c, err
 	}
-	asking, stop := context.WithDeadline(ctx, mended.Add(settleLimit))
+	asking, stop := context.WithDeadline(ctx, m.mended.Add(settleLimit))
 	defer stop()
 	asked := w.resolve(asking, s.api)
-	stuck, err := s.settle(ctx, w, mended)
-	recovery := time.Since(mended).Seconds()
+	stuck, err := s.settle(ctx, w, span{began, math.MaxInt64}, m.mended)
 	if err != nil {
 		return c, fmt.Errorf("wait until everything is through: %w", err)
 	}
@@ -42,9 +46,36 @@ func (s *system) round(ctx context.Context, f fault, z size, name string, seed u
 		return c, err
 	}
 	c.Stuck += stuck
-	c.Asked, c.Recovery = int64(asked), recovery
+	c.Asked, c.Recovery = int64(asked), m.recovery.Seconds()
 	s.recorder.forget()
 	return c, s.alive()
+}
+
+// mending is when a fault was mended, and how long it took until the events that were
+// committed by then were through.
+type mending struct {
+	mended   time.Time
+	recovery time.Duration
+}
+
+// strike lets a fault strike and be mended, and waits for what it has held up, which is
+// told apart from what the clients still send.
+func (s *system) strike(ctx context.Context, f fault, z size, w *workload, began int64) (m mending, err error) {
+	if err := f.strike(ctx, s, f.lasts/z.shorten); err != nil {
+		return m, fmt.Errorf("the fault itself: %w", err)
+	}
+	m.mended = time.Now()
+	var last int64
+	err = until(ctx, settleLimit, func() (bool, error) { // connections from before may be gone
+		last, err = s.committed(ctx)
+		return true, err
+	})
+	if err != nil {
+		return m, err
+	}
+	_, err = s.settle(ctx, w, span{began, last}, m.mended) // the round's own wait tells what is stuck
+	m.recovery = time.Since(m.mended)
+	return m, err
 }
 
 // wrongError says that a promise was broken.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"testing"
 	"time"
@@ -67,6 +68,8 @@ func TestTheChecksFindWhatIsWrong(t *testing.T) {
 		"a turn is gone":         {sql("DELETE FROM next_turn_view WHERE patient_id = 'p1'"), counts{Lost: 1}},
 		"nobody acknowledged it": {func(_ context.Context, _ *system, w *workload) error { w.requests[1].outcome = rejected; return nil }, counts{Phantom: 1}},
 		"a row too many":         {sql("UPDATE waiting_patients_view SET patient_id = 'p9' WHERE patient_id = 'p1'"), counts{Lost: 1, Phantom: 1}},
+		"a step is gone":         {sql("DELETE FROM patient_journey_view WHERE patient_id = 'p1'"), counts{Lost: 1}},
+		"a step too many":        {sql("INSERT INTO patient_journey_view SELECT queue_id, patient_id, version + 10, event_name, status, place, detail, occurred_at FROM patient_journey_view LIMIT 1"), counts{Doubled: 1}},
 		"counted twice":          {sql("UPDATE waiting_queue_view SET total_patients_waiting = 3"), counts{Doubled: 1}},
 		"out of order":           {sql("UPDATE waiting_patients_view SET queue_position = 3 - queue_position"), counts{OutOfOrder: 2}},
 		"poisoned":               {sql("INSERT INTO poison_messages (message_id, handler, topic, aggregate_id, reason, payload, metadata) VALUES ('m', 'h', 't', 'x-0', 'r', '', '{}')"), counts{Stuck: 1}},
@@ -87,7 +90,7 @@ func TestTheChecksFindWhatIsWrong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, w := checked(t)
-			if n, err := s.pending(t.Context(), w); err != nil || n != 0 {
+			if n, err := s.pending(t.Context(), w, span{0, math.MaxInt64}); err != nil || n != 0 {
 				t.Fatalf("%d are pending, error %v", n, err)
 			}
 			if err := tt.wrong(t.Context(), s, w); err != nil {
@@ -115,14 +118,23 @@ func TestWhatIsNotThroughIsPending(t *testing.T) {
 			if err := s.exec(t.Context(), statement); err != nil {
 				t.Fatal(err)
 			}
-			if n, err := s.pending(t.Context(), w); err != nil || n == 0 {
+			if n, err := s.pending(t.Context(), w, span{0, math.MaxInt64}); err != nil || n == 0 {
 				t.Errorf("%d are pending, error %v", n, err)
 			}
 		})
 	}
 	s, w := checked(t)
 	s.recorder.deliveries = s.recorder.deliveries[:1]
-	if n, err := s.pending(t.Context(), w); err != nil || n != 1 {
+	if n, err := s.pending(t.Context(), w, span{0, math.MaxInt64}); err != nil || n != 1 {
 		t.Errorf("with an event that the plugin has not got %d are pending, error %v", n, err)
+	}
+	last, err := s.committed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, earlier := range []span{{0, last - 1}, {last, math.MaxInt64}} {
+		if n, err := s.pending(t.Context(), w, earlier); err != nil || n != 0 {
+			t.Errorf("of the events %v %d are pending, error %v", earlier, n, err)
+		}
 	}
 }

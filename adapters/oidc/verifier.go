@@ -137,7 +137,22 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 	if name == "" {
 		return Claims{}, &TokenError{errors.New("it has no subject")}
 	}
-	return Claims{Name: name, Roles: words(claims[v.config.RolesClaim]), Queues: words(claims[v.config.QueuesClaim])}, nil
+	queues, err := v.scope(claims)
+	if err != nil {
+		return Claims{}, &TokenError{err}
+	}
+	return Claims{Name: name, Roles: words(claims[v.config.RolesClaim]), Queues: queues}, nil
+}
+
+// scope is the claim with the caller's queues. Without the claim the caller has all; with
+// one that names none the caller must not have them by mistake.
+func (v *Verifier) scope(claims map[string]any) ([]string, error) {
+	claim, given := claims[v.config.QueuesClaim]
+	queues := words(claim)
+	if given && len(queues) == 0 {
+		return nil, fmt.Errorf("its claim %q names no queue", v.config.QueuesClaim)
+	}
+	return queues, nil
 }
 
 // current refuses tokens before and after their time.

@@ -111,6 +111,14 @@ func TestATokenTellsWhoItIs(t *testing.T) {
 	}
 }
 
+func TestWithoutTheClaimThereIsNoScope(t *testing.T) {
+	i := newIssuer(t)
+	got, err := i.verifier(nil).Verify(t.Context(), i.sign(jose.RS256, i.key, func(c map[string]any) { delete(c, "queues") }))
+	if err != nil || got.Queues != nil {
+		t.Errorf("got the queues %v, error %v", got.Queues, err)
+	}
+}
+
 func TestTokensThatAreNotAccepted(t *testing.T) {
 	i := newIssuer(t)
 	v := i.verifier(nil)
@@ -133,6 +141,10 @@ func TestTokensThatAreNotAccepted(t *testing.T) {
 		"the public key as a secret":   i.sign(jose.HS256, []byte("0123456789abcdef0123456789abcdef"), nil),
 		"no signature":                 "eyJhbGciOiJub25lIn0." + good[len("eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ."):],
 		"changed":                      good[:len(good)-4] + "AAAA",
+		"no queue":                     i.sign(jose.RS256, i.key, set("queues", []string{})),
+		"null for queues":              i.sign(jose.RS256, i.key, set("queues", nil)),
+		"blanks for queues":            i.sign(jose.RS256, i.key, set("queues", "  ")),
+		"a number for queues":          i.sign(jose.RS256, i.key, set("queues", 1)),
 		"nobody":                       i.sign(jose.RS256, i.key, func(c map[string]any) { delete(c, "sub"); delete(c, "preferred_username") }),
 	} {
 		t.Run(name, func(t *testing.T) {

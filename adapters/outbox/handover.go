@@ -72,7 +72,7 @@ func (s *Subscriber) sort(ctx context.Context, rows []*row, tried *attempt, r *r
 			r.delivered = append(r.delivered, one)
 		case s.config.IsOutage(err):
 			if !r.away {
-				s.logger.WarnContext(ctx, "the transport is away; events wait in the outbox", "Component", "OutboxWorker", "error", err)
+				s.logger.ErrorContext(ctx, "the transport is away; events wait in the outbox", "Component", "OutboxWorker", "error", err)
 			}
 			r.away = true
 		case ctx.Err() != nil:

@@ -106,16 +106,20 @@ func (w *watch) latest(queueID string) (board, <-chan struct{}) {
 func (w *watch) look(ctx context.Context, done chan<- struct{}) {
 	defer close(done)
 	pause := watchSoon
+	next := time.Now().Add(pause)
 	for {
-		timer := time.NewTimer(pause)
+		timer := time.NewTimer(time.Until(next))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
 			return
-		case <-w.nudge:
+		case <-w.nudge: // the change comes in a moment; many commands do not put it off
 			timer.Stop()
 			pause = watchSoon
-			continue // the change comes in a moment
+			if soon := time.Now().Add(pause); soon.Before(next) {
+				next = soon
+			}
+			continue
 		case <-timer.C:
 		}
 		if w.refresh(ctx) {
@@ -123,6 +127,7 @@ func (w *watch) look(ctx context.Context, done chan<- struct{}) {
 		} else {
 			pause = min(2*pause, watchLate)
 		}
+		next = time.Now().Add(pause)
 	}
 }
 

@@ -74,6 +74,21 @@ func (e CheckpointStatus) Valid() bool {
 	}
 }
 
+// Defines values for FinishedVisitStatus.
+const (
+	Completed FinishedVisitStatus = "completed"
+)
+
+// Valid indicates whether the value is a known member of the FinishedVisitStatus enum.
+func (e FinishedVisitStatus) Valid() bool {
+	switch e {
+	case Completed:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NextTurnResponseBodyStatus.
 const (
 	NextTurnResponseBodyStatusCalled        NextTurnResponseBodyStatus = "called"
@@ -828,14 +843,25 @@ type FinishConsultationBody struct {
 
 // FinishedVisit defines model for FinishedVisit.
 type FinishedVisit struct {
-	CompletedAt      time.Time `json:"completedAt"`
-	ConsultationType string    `json:"consultationType"`
-	Notes            string    `json:"notes"`
-	Outcome          string    `json:"outcome"`
-	PatientId        string    `json:"patientId"`
-	PatientName      string    `json:"patientName"`
-	Priority         string    `json:"priority"`
+	// CheckInTime null until the visit's journey is there.
+	CheckInTime      *time.Time          `json:"checkInTime"`
+	CompletedAt      time.Time           `json:"completedAt"`
+	ConsultationType string              `json:"consultationType"`
+	Notes            string              `json:"notes"`
+	Outcome          string              `json:"outcome"`
+	PatientId        string              `json:"patientId"`
+	PatientName      string              `json:"patientName"`
+	Priority         string              `json:"priority"`
+	Status           FinishedVisitStatus `json:"status"`
+
+	// WaitTimeMinutes From check-in until the consultation began; null until the visit's journey is there.
+	//
+	// Example: 12.5
+	WaitTimeMinutes *float64 `json:"waitTimeMinutes"`
 }
+
+// FinishedVisitStatus defines model for FinishedVisit.Status.
+type FinishedVisitStatus string
 
 // HistoryResponseBody defines model for HistoryResponseBody.
 type HistoryResponseBody struct {
@@ -1009,6 +1035,11 @@ type NextTurnResponseBody struct {
 	//
 	// Example: A-017
 	TicketNumber string `json:"ticketNumber"`
+
+	// WaitTimeMinutes Since the check-in.
+	//
+	// Example: 12.5
+	WaitTimeMinutes float64 `json:"waitTimeMinutes"`
 }
 
 // NextTurnResponseBodyStatus defines model for NextTurnResponseBody.Status.
@@ -1188,7 +1219,7 @@ type PresentPatient struct {
 
 	// EstimateBasis How the estimate was made.
 	//
-	// Example: 2 ahead, 0 of 2 rooms free; 13 consultations began in the last hour, one every 4.5 min
+	// Example: 2 to be called before, 0 of 2 rooms free; 13 consultations began in the last hour, one every 4.5 min
 	EstimateBasis string `json:"estimateBasis"`
 
 	// EstimatedWaitMinutes Until the consultation, rounded up; 0 once called.
@@ -1425,13 +1456,16 @@ type StartConsultationBody struct {
 
 // StoredEvent defines model for StoredEvent.
 type StoredEvent struct {
-	Actor         string      `json:"actor"`
-	CausationId   *string     `json:"causationId,omitempty"`
-	CorrelationId string      `json:"correlationId"`
-	EventId       string      `json:"eventId"`
-	EventName     string      `json:"eventName"`
-	OccurredAt    time.Time   `json:"occurredAt"`
-	Payload       interface{} `json:"payload"`
+	Actor         string  `json:"actor"`
+	CausationId   *string `json:"causationId,omitempty"`
+	CorrelationId string  `json:"correlationId"`
+	EventId       string  `json:"eventId"`
+	EventName     string  `json:"eventName"`
+
+	// IdempotencyKey That of the command, where it had one.
+	IdempotencyKey *string     `json:"idempotencyKey,omitempty"`
+	OccurredAt     time.Time   `json:"occurredAt"`
+	Payload        interface{} `json:"payload"`
 
 	// Position Global order of the event.
 	Position      int64 `json:"position"`
@@ -2461,7 +2495,7 @@ type ClientInterface interface {
 
 	// RecentHistory The last finished visits
 	//
-	// Reads the view of the projection `history`.
+	// Reads the views of the projections `history` and `journey`.
 	//
 	// Corresponds with GET /api/v1/waiting-room/{queueId}/recent-history (the `RecentHistory` operationId).
 	RecentHistory(ctx context.Context, queueId string, params *RecentHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3738,7 +3772,7 @@ func (c *Client) QueueRebuild(ctx context.Context, queueId string, params *Queue
 
 // RecentHistory The last finished visits
 //
-// Reads the view of the projection `history`.
+// Reads the views of the projections `history` and `journey`.
 //
 // Corresponds with GET /api/v1/waiting-room/{queueId}/recent-history (the `RecentHistory` operationId).
 func (c *Client) RecentHistory(ctx context.Context, queueId string, params *RecentHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -7495,7 +7529,7 @@ type ClientWithResponsesInterface interface {
 
 	// RecentHistoryWithResponse The last finished visits
 	//
-	// Reads the view of the projection `history`.
+	// Reads the views of the projections `history` and `journey`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -13830,7 +13864,7 @@ func (c *ClientWithResponses) QueueRebuildWithResponse(ctx context.Context, queu
 
 // RecentHistoryWithResponse The last finished visits
 //
-// Reads the view of the projection `history`.
+// Reads the views of the projections `history` and `journey`.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -12,10 +12,18 @@ import (
 
 // NotFoundError is returned where a view has no row for an id.
 type NotFoundError struct {
-	// Kind is what was looked for, such as "queue".
+	// Kind is what was looked for: one of those below, or another noun.
 	Kind string
 	ID   string
 }
+
+// The kinds that callers tell apart.
+const (
+	KindQueue   = "queue"
+	KindPatient = "patient"
+	// KindTurn is a queue in which nobody has been called or waits.
+	KindTurn = "next turn of queue"
+)
 
 func (e *NotFoundError) Error() string { return fmt.Sprintf("%s %q is not known", e.Kind, e.ID) }
 

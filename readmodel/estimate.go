@@ -36,7 +36,7 @@ func (v QueueStateView) PlaceOf(patientID string) (Place, error) {
 			return v.place(i), nil
 		}
 	}
-	return Place{}, &NotFoundError{Kind: "patient in the queue", ID: patientID}
+	return Place{}, &NotFoundError{Kind: KindPatient, ID: patientID}
 }
 
 // Places are those of all patients, in their order.
@@ -60,12 +60,13 @@ func (v QueueStateView) place(i int) Place {
 			place.Ahead = append(place.Ahead, Ahead{other, fmt.Sprintf("is called to %s already", other.Place)})
 		}
 	}
+	called := len(place.Ahead)
 	for _, other := range v.Patients[:i] {
 		if comesFirst(other, p) {
 			place.Ahead = append(place.Ahead, Ahead{other, reason(other, p)})
 		}
 	}
-	place.Estimate, place.Basis = v.estimate(len(place.Ahead))
+	place.Estimate, place.Basis = v.estimate(len(place.Ahead) - called)
 	return place
 }
 
@@ -88,7 +89,8 @@ func reason(other, p PresentPatient) string {
 	return fmt.Sprintf("has priority %s, which goes before %s", other.Priority, p.Priority)
 }
 
-// estimate is the time until the next but so many can begin.
+// estimate is the time until the next but so many can begin. Who is called begins now,
+// and takes a room.
 func (v QueueStateView) estimate(ahead int) (time.Duration, string) {
 	active, free := 0, 0
 	for _, r := range v.Rooms {
@@ -109,7 +111,7 @@ func (v QueueStateView) estimate(ahead int) (time.Duration, string) {
 		basis = fmt.Sprintf("fewer than two consultations began in the last hour, so 15 min each in %d rooms are assumed", active)
 	}
 	turns := max(0, ahead+1-free)
-	return time.Duration(turns) * every, fmt.Sprintf("%d ahead, %d of %d rooms free; %s", ahead, free, active, basis)
+	return time.Duration(turns) * every, fmt.Sprintf("%d to be called before, %d of %d rooms free; %s", ahead, free, active, basis)
 }
 
 func (v QueueStateView) taken(roomID string) bool {

@@ -53,14 +53,27 @@ type FinishedVisit struct {
 	Outcome          string
 	Notes            string
 	CompletedAt      time.Time
+	// CheckInTime and BegunAt, when the consultation began, are of the projection
+	// "journey"; nil as long as that has not got so far.
+	CheckInTime, BegunAt *time.Time
 }
 
 // RecentHistory returns the last visits of a queue that ended before a version, all for
 // 0, newest first, at most limit.
 func (s *Store) RecentHistory(ctx context.Context, queueID string, before int64, limit int) ([]FinishedVisit, error) {
 	rows, err := s.pool.Query(ctx, `
-		SELECT version, patient_id, patient_name, priority, consultation_type, outcome, notes, completed_at
-		FROM recent_history_view WHERE queue_id = $1 AND ($2 = 0 OR version < $2) ORDER BY version DESC LIMIT $3`, queueID, before, limit)
+		SELECT v.version, v.patient_id, patient_name, priority, consultation_type, outcome, notes, completed_at, j.check_in_time, j.begun_at
+		FROM (
+			SELECT * FROM recent_history_view WHERE queue_id = $1 AND ($2 = 0 OR version < $2) ORDER BY version DESC LIMIT $3
+		) AS v LEFT JOIN LATERAL (
+			SELECT max(occurred_at) FILTER (WHERE event_name = 'PatientCheckedIn') AS check_in_time,
+			       max(occurred_at) FILTER (WHERE event_name = 'PatientCalled') AS begun_at
+			FROM patient_journey_view j
+			WHERE j.queue_id = v.queue_id AND j.patient_id = v.patient_id AND j.version < v.version AND j.version >= (
+				SELECT max(version) FROM patient_journey_view b
+				WHERE b.queue_id = v.queue_id AND b.patient_id = v.patient_id AND b.version < v.version AND b.event_name = 'PatientCheckedIn')
+		) AS j ON true
+		ORDER BY v.version DESC`, queueID, before, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the history of queue %q: %w", queueID, err)
 	}

@@ -82,7 +82,7 @@ func (s *Store) VisitOf(ctx context.Context, queueID, patientID string, before i
 		return Visit{}, fmt.Errorf("read the journey of a patient of queue %q: %w", queueID, err)
 	}
 	if len(steps) == 0 {
-		return Visit{}, &NotFoundError{Kind: "journey of patient", ID: patientID}
+		return Visit{}, &NotFoundError{Kind: KindPatient, ID: patientID}
 	}
 	return lastVisit(steps), nil
 }

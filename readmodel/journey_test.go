@@ -134,7 +134,7 @@ func TestEstimates(t *testing.T) {
 			readmodel.QueueStateView{
 				Patients: []readmodel.PresentPatient{waiting("a", "High", "in-consultation", "r1", 1), waiting("b", "High", "called", "r2", 2), waiting("c", "High", "at-cashier", "d", 3), waiting("p", "Low", "waiting-cashier", "", 4)},
 				Rooms:    open, Pace: readmodel.Pace{Begun: 7, Every: 4 * time.Minute},
-			}, []string{"b", "c"}, 12 * time.Minute,
+			}, []string{"b", "c"}, 8 * time.Minute,
 		},
 		"who has yet to pay is not ahead of who has": {
 			readmodel.QueueStateView{

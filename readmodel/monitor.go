@@ -191,7 +191,7 @@ func (s *Store) QueueMonitor(ctx context.Context, queueID string) (QueueMonitor,
 	if err != nil {
 		return QueueMonitor{}, fmt.Errorf("read the monitor of queue %q: %w", queueID, err)
 	}
-	return one(rows, scanMonitor, "queue", queueID)
+	return one(rows, scanMonitor, KindQueue, queueID)
 }
 
 func scanMonitor(row pgx.CollectableRow) (QueueMonitor, error) {

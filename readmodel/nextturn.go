@@ -161,5 +161,5 @@ func (s *Store) NextTurnOf(ctx context.Context, queueID string) (Turn, error) {
 	if err != nil {
 		return Turn{}, fmt.Errorf("read the next turn of queue %q: %w", queueID, err)
 	}
-	return one(rows, pgx.RowToStructByPos[Turn], "next turn of queue", queueID)
+	return one(rows, pgx.RowToStructByPos[Turn], KindTurn, queueID)
 }

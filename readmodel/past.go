@@ -87,7 +87,7 @@ func (q *pastQueue) move(e schema.Event) {
 
 func (q *pastQueue) view(queueID string, at time.Time) (QueueStateView, error) {
 	if q.last.IsZero() {
-		return QueueStateView{}, &NotFoundError{Kind: "queue", ID: queueID}
+		return QueueStateView{}, &NotFoundError{Kind: KindQueue, ID: queueID}
 	}
 	view := QueueStateView{QueueID: queueID, MaxCapacity: q.capacity, Pace: q.pace(at), ProjectedAt: q.last}
 	for _, p := range q.patients {

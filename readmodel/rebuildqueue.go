@@ -47,7 +47,7 @@ func rebuildQueue(ctx context.Context, conn *pgxpool.Conn, queueID string) (even
 			return 0, err
 		}
 		if events += int64(len(page)); events == 0 {
-			return 0, &NotFoundError{Kind: "queue", ID: queueID}
+			return 0, &NotFoundError{Kind: KindQueue, ID: queueID}
 		}
 		batch := &pgx.Batch{}
 		applyToAll(batch, page)

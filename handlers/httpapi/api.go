@@ -42,6 +42,10 @@ type Config struct {
 	RequestsPerMinute int
 	// MaxListeners bounds the streams that are followed at a time. Default: 1000.
 	MaxListeners int
+	// StreamHeartbeat is how often a stream says that it is alive, so that proxies keep
+	// it and a listener who has gone is noticed, and how often it looks whether the
+	// listener is still let in. Default: 15 s.
+	StreamHeartbeat time.Duration
 	// Stopping is closed when the process begins to stop: streams end then. Default:
 	// they end when their clients leave.
 	Stopping <-chan struct{}
@@ -61,6 +65,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.MaxListeners == 0 {
 		c.MaxListeners = 1000
+	}
+	if c.StreamHeartbeat == 0 {
+		c.StreamHeartbeat = 15 * time.Second
 	}
 	if c.Annotate == nil {
 		c.Annotate = func(ctx context.Context, _ string) context.Context { return ctx }
@@ -92,8 +99,8 @@ func New(
 	logger *slog.Logger, registerer prometheus.Registerer, config Config,
 ) (http.Handler, error) {
 	config.setDefaults()
-	if config.MaxBodyBytes < 0 || config.RequestTimeout < 0 || config.MaxInFlight < 0 || config.MaxListeners < 0 {
-		return nil, errors.New("httpapi: MaxBodyBytes, RequestTimeout, MaxInFlight and MaxListeners must be positive")
+	if config.MaxBodyBytes < 0 || config.RequestTimeout < 0 || config.MaxInFlight < 0 || config.MaxListeners < 0 || config.StreamHeartbeat < 0 {
+		return nil, errors.New("httpapi: MaxBodyBytes, RequestTimeout, MaxInFlight, MaxListeners and StreamHeartbeat must be positive")
 	}
 	durations, err := newRequestDurations(registerer)
 	if err != nil {

@@ -23,7 +23,7 @@ func TestQueueViews(t *testing.T) {
 		t.Errorf("second patient is %v", patient)
 	}
 	next := f.get("/api/v1/waiting-room/queue-1/next-turn").json(t)
-	if next["patientId"] != "patient-1" || next["status"] != "waiting" || next["stationId"] != nil {
+	if next["patientId"] != "patient-1" || next["status"] != "waiting" || next["stationId"] != nil || next["waitTimeMinutes"] == nil {
 		t.Errorf("next turn is %v", next)
 	}
 	monitor := f.get("/api/v1/waiting-room/queue-1/monitor").json(t)
@@ -42,6 +42,11 @@ func TestQueueViews(t *testing.T) {
 func TestEventsPage(t *testing.T) {
 	f := newFixture(t)
 	f.post("/api/waiting-room/check-in", johnDoe)
+	f.do(http.MethodPost, "/api/waiting-room/check-in", "application/json", with("patientId", `"patient-9"`), "Idempotency-Key", "a-key")
+	keyed := f.get("/api/events/queue-1?afterVersion=2").json(t)["events"].([]any)[0].(map[string]any)
+	if keyed["idempotencyKey"] != "a-key" {
+		t.Errorf("the event of a command with a key is %v", keyed)
+	}
 	first := f.get("/api/events/queue-1?limit=1").json(t)
 	if first["count"] != 1.0 || first["nextAfterVersion"] != 1.0 {
 		t.Errorf("first page is %v", first)
@@ -50,7 +55,7 @@ func TestEventsPage(t *testing.T) {
 	if name := second["events"].([]any)[0].(map[string]any)["eventName"]; name != "PatientCheckedIn" {
 		t.Errorf("second page has %v", name)
 	}
-	if third := f.get("/api/events/queue-1?afterVersion=2").json(t); third["count"] != 0.0 {
+	if third := f.get("/api/events/queue-1?afterVersion=3").json(t); third["count"] != 0.0 {
 		t.Errorf("third page is %v", third)
 	}
 }

@@ -17,16 +17,17 @@ type eventsRequest struct {
 }
 
 type storedEvent struct {
-	Position      int64     `json:"position" doc:"Global order of the event."`
-	EventID       string    `json:"eventId"`
-	EventName     string    `json:"eventName"`
-	Version       int64     `json:"version" doc:"The queue's version after the event."`
-	OccurredAt    time.Time `json:"occurredAt"`
-	CorrelationID string    `json:"correlationId"`
-	CausationID   string    `json:"causationId,omitempty"`
-	Actor         string    `json:"actor"`
-	SchemaVersion int       `json:"schemaVersion"`
-	Payload       any       `json:"payload"`
+	Position       int64     `json:"position" doc:"Global order of the event."`
+	EventID        string    `json:"eventId"`
+	EventName      string    `json:"eventName"`
+	Version        int64     `json:"version" doc:"The queue's version after the event."`
+	OccurredAt     time.Time `json:"occurredAt"`
+	CorrelationID  string    `json:"correlationId"`
+	CausationID    string    `json:"causationId,omitempty"`
+	Actor          string    `json:"actor"`
+	IdempotencyKey string    `json:"idempotencyKey,omitempty" doc:"That of the command, where it had one."`
+	SchemaVersion  int       `json:"schemaVersion"`
+	Payload        any       `json:"payload"`
 }
 
 type eventsResponse struct {
@@ -47,7 +48,7 @@ func (a *api) eventRoutes(h huma.API) {
 func (a *api) events(ctx context.Context, r *eventsRequest) (*eventsResponse, error) {
 	events, err := a.views.EventsAfter(ctx, r.AggregateID, r.AfterVersion, r.Limit)
 	if err == nil && len(events) == 0 && r.AfterVersion == 0 {
-		err = &readmodel.NotFoundError{Kind: "queue", ID: r.AggregateID}
+		err = &readmodel.NotFoundError{Kind: readmodel.KindQueue, ID: r.AggregateID}
 	}
 	if err != nil {
 		return nil, a.fail(ctx, err)
@@ -60,7 +61,7 @@ func (a *api) events(ctx context.Context, r *eventsRequest) (*eventsResponse, er
 		b.Events[i] = storedEvent{
 			Position: e.Position, EventID: m.EventID, EventName: e.Event.EventName(), Version: m.Version,
 			OccurredAt: m.OccurredAt, CorrelationID: m.CorrelationID, CausationID: m.CausationID, Actor: m.Actor,
-			SchemaVersion: m.SchemaVersion, Payload: e.Event,
+			IdempotencyKey: m.IdempotencyKey, SchemaVersion: m.SchemaVersion, Payload: e.Event,
 		}
 	}
 	if len(events) == r.Limit {

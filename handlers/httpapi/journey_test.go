@@ -325,6 +325,55 @@ func TestHistoryPages(t *testing.T) {
 	}
 }
 
+// The history tells what the journeys know of the same visit, and not of another one.
+func TestHistoryTellsHowLongPatientsWaited(t *testing.T) {
+	f := newFixture(t)
+	f.finish("p")
+	f.finish("p")
+	f.arrive("p", "low")
+	f.project("queue-1")
+	_, err := f.pool.Exec(t.Context(), `
+		UPDATE patient_journey_view SET occurred_at = '2026-02-19T10:00:00Z'::timestamptz + version * interval '1 minute'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []string
+	for _, v := range f.get("/api/v1/waiting-room/queue-1/recent-history").json(t)["visits"].([]any) {
+		visit := v.(map[string]any)
+		seen = append(seen, fmt.Sprint(visit["status"], " ", visit["checkInTime"], " ", visit["waitTimeMinutes"]))
+	}
+	// The first visit has the versions 2 to 8, with a room activated at 3; the second 9 to 14.
+	want := []string{"completed 2026-02-19T10:09:00Z 4", "completed 2026-02-19T10:02:00Z 5"}
+	if diff := cmp.Diff(want, seen); diff != "" {
+		t.Errorf("the history differs (-want +got):\n%s", diff)
+	}
+	if _, err := f.pool.Exec(t.Context(), "TRUNCATE patient_journey_view"); err != nil {
+		t.Fatal(err)
+	}
+	visit := f.get("/api/v1/waiting-room/queue-1/recent-history").json(t)["visits"].([]any)[0].(map[string]any)
+	if visit["checkInTime"] != nil || visit["waitTimeMinutes"] != nil {
+		t.Errorf("without a journey the visit is %v", visit)
+	}
+}
+
+// Views say what is missing by the codes of the commands.
+func TestViewsTellWhatIsMissing(t *testing.T) {
+	f := newFixture(t)
+	f.finish("p")
+	f.project("queue-1")
+	for path, code := range map[string]string{
+		"unknown/monitor": "queue_not_found", "unknown/queue-state": "queue_not_found", "unknown/board": "queue_not_found",
+		"unknown/next-turn": "queue_not_found", "unknown/recent-history": "queue_not_found", "unknown/stream": "queue_not_found",
+		"unknown/explain?patientId=p": "queue_not_found", "queue-1/explain?patientId=p": "patient_not_found",
+		"queue-1/journey?patientId=nobody": "patient_not_found", "queue-1/next-turn": "nobody_waiting",
+	} {
+		got := f.get("/api/v1/waiting-room/" + path)
+		if got.status != http.StatusNotFound || got.json(t)["code"] != code {
+			t.Errorf("%s: %d %s, want 404 %s", path, got.status, got.body, code)
+		}
+	}
+}
+
 // finish takes a patient through a whole visit.
 func (f *fixture) finish(id string) {
 	f.t.Helper()

@@ -133,7 +133,7 @@ func problemOf(ctx context.Context, err error) *Problem {
 		}
 		return p
 	case errors.As(err, &notFound):
-		return newProblem(ctx, http.StatusNotFound, codeNotFound, notFound.Error())
+		return notFoundProblem(ctx, notFound)
 	case errors.As(err, &credential):
 		return newProblem(ctx, http.StatusUnauthorized, codeUnauthenticated, credential.Reason)
 	case errors.As(err, &behind):
@@ -153,6 +153,20 @@ func problemOf(ctx context.Context, err error) *Problem {
 		return newProblem(ctx, http.StatusInternalServerError, codeInternal,
 			"something went wrong here; it is logged under the correlation id")
 	}
+}
+
+// notFoundProblem has the code by which commands, too, say what is missing.
+func notFoundProblem(ctx context.Context, err *readmodel.NotFoundError) *Problem {
+	code, detail := codeNotFound, err.Error()
+	switch err.Kind {
+	case readmodel.KindQueue:
+		code = string(waitingroom.CodeQueueNotFound)
+	case readmodel.KindPatient:
+		code, detail = string(waitingroom.CodePatientNotFound), detail+" here"
+	case readmodel.KindTurn:
+		code, detail = string(waitingroom.CodeNobodyWaiting), "nobody waits in this queue"
+	}
+	return newProblem(ctx, http.StatusNotFound, code, detail)
 }
 
 // fail logs an error that is ours, and returns the answer to it.

@@ -25,7 +25,7 @@ type presentPatient struct {
 	// The estimate counts until the consultation.
 	PatientsAhead        int    `json:"patientsAhead" doc:"Patients who come first; explain tells why." example:"2"`
 	EstimatedWaitMinutes int    `json:"estimatedWaitMinutes" doc:"Until the consultation, rounded up; 0 once called." example:"12"`
-	EstimateBasis        string `json:"estimateBasis" doc:"How the estimate was made." example:"2 ahead, 0 of 2 rooms free; 13 consultations began in the last hour, one every 4.5 min"`
+	EstimateBasis        string `json:"estimateBasis" doc:"How the estimate was made." example:"2 to be called before, 0 of 2 rooms free; 13 consultations began in the last hour, one every 4.5 min"`
 }
 
 type queueStateResponse struct {
@@ -53,6 +53,7 @@ type nextTurnResponse struct {
 		TicketNumber     string     `json:"ticketNumber" doc:"What displays show." example:"A-017"`
 		Status           string     `json:"status" enum:"waiting,cashier-called,claimed,called"`
 		CheckInTime      time.Time  `json:"checkInTime"`
+		WaitTimeMinutes  float64    `json:"waitTimeMinutes" doc:"Since the check-in." example:"12.5"`
 		ClaimedAt        *time.Time `json:"claimedAt"`
 		CalledAt         *time.Time `json:"calledAt"`
 		StationID        *string    `json:"stationId"`
@@ -69,13 +70,16 @@ type historyRequest struct {
 }
 
 type finishedVisit struct {
-	PatientID        string    `json:"patientId"`
-	PatientName      string    `json:"patientName"`
-	Priority         string    `json:"priority"`
-	ConsultationType string    `json:"consultationType"`
-	CompletedAt      time.Time `json:"completedAt"`
-	Outcome          string    `json:"outcome"`
-	Notes            string    `json:"notes"`
+	PatientID        string     `json:"patientId"`
+	PatientName      string     `json:"patientName"`
+	Priority         string     `json:"priority"`
+	ConsultationType string     `json:"consultationType"`
+	Status           string     `json:"status" enum:"completed"`
+	CheckInTime      *time.Time `json:"checkInTime" doc:"null until the visit's journey is there."`
+	WaitTimeMinutes  *float64   `json:"waitTimeMinutes" doc:"From check-in until the consultation began; null until the visit's journey is there." example:"12.5"`
+	CompletedAt      time.Time  `json:"completedAt"`
+	Outcome          string     `json:"outcome"`
+	Notes            string     `json:"notes"`
 }
 
 type historyResponse struct {
@@ -95,7 +99,7 @@ func (a *api) queueRoutes(h huma.API) {
 		"Whose turn it is", "Who has been called and has not come yet, else the first in the line. Reads the view of the projection `next-turn`.",
 		errs...)), a.nextTurn)
 	huma.Register(h, conditional(operation("recent-history", http.MethodGet, "/api/v1/waiting-room/{queueId}/recent-history", "Waiting room",
-		"The last finished visits", "Reads the view of the projection `history`.", errs...)), a.recentHistory)
+		"The last finished visits", "Reads the views of the projections `history` and `journey`.", errs...)), a.recentHistory)
 }
 
 func (a *api) queueState(ctx context.Context, r *queueRequest) (*queueStateResponse, error) {
@@ -143,23 +147,26 @@ func (a *api) nextTurn(ctx context.Context, r *queueRequest) (*nextTurnResponse,
 		return nil, err
 	}
 	turn, readErr := a.views.NextTurnOf(ctx, r.QueueID)
+	if readErr != nil && tag == "" {
+		readErr = &readmodel.NotFoundError{Kind: readmodel.KindQueue, ID: r.QueueID}
+	}
 	if readErr != nil {
 		return nil, a.fail(ctx, readErr)
 	}
 	response := &nextTurnResponse{Tagged: Tagged{tag}}
 	b := &response.Body
 	b.PatientID, b.PatientName, b.Priority, b.ConsultationType = turn.PatientID, turn.PatientName, turn.Priority, turn.ConsultationType
-	b.TicketNumber = turn.TicketNumber
+	b.TicketNumber, b.WaitTimeMinutes = turn.TicketNumber, minutesBetween(turn.CheckInTime, time.Now())
 	b.Status, b.CheckInTime, b.ClaimedAt, b.CalledAt = turn.Status, turn.CheckInTime, turn.ClaimedAt, turn.CalledAt
 	b.StationID, b.ProjectedAt = turn.StationID, turn.ProjectedAt
 	return response, nil
 }
 
 func (a *api) recentHistory(ctx context.Context, r *historyRequest) (*historyResponse, error) {
-	if err := a.caughtUp(ctx, r.Consistency, readmodel.History, readmodel.Monitor); err != nil {
+	if err := a.caughtUp(ctx, r.Consistency, readmodel.History, readmodel.Journey, readmodel.Monitor); err != nil {
 		return nil, err
 	}
-	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID, readmodel.History, readmodel.Monitor)
+	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID, readmodel.History, readmodel.Journey, readmodel.Monitor)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +186,11 @@ func (a *api) recentHistory(ctx context.Context, r *historyRequest) (*historyRes
 	for i, v := range visits {
 		response.Body.Visits[i] = finishedVisit{
 			PatientID: v.PatientID, PatientName: v.PatientName, Priority: v.Priority, ConsultationType: v.ConsultationType,
-			CompletedAt: v.CompletedAt, Outcome: v.Outcome, Notes: v.Notes,
+			Status: "completed", CheckInTime: v.CheckInTime, CompletedAt: v.CompletedAt, Outcome: v.Outcome, Notes: v.Notes,
+		}
+		if v.CheckInTime != nil && v.BegunAt != nil {
+			waited := minutesBetween(*v.CheckInTime, *v.BegunAt)
+			response.Body.Visits[i].WaitTimeMinutes = &waited
 		}
 	}
 	return response, nil

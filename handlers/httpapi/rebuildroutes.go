@@ -157,7 +157,7 @@ func (a *api) rollBackRebuild(ctx context.Context, r *rollBackRequest) (*rebuild
 func (a *api) rebuildQueue(ctx context.Context, r *rebuildQueueRequest) (*operatorResponse, error) {
 	events, err := a.views.EventsAfter(ctx, r.QueueID, 0, 1)
 	if err == nil && len(events) == 0 {
-		err = &readmodel.NotFoundError{Kind: "queue", ID: r.QueueID}
+		err = &readmodel.NotFoundError{Kind: readmodel.KindQueue, ID: r.QueueID}
 	}
 	if err == nil {
 		err = a.rebuilds.StartQueue(r.QueueID)

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -15,9 +16,6 @@ import (
 )
 
 const (
-	// streamHeartbeat is how often a stream without changes says that it is alive, so
-	// that proxies keep it and a listener who has gone is noticed.
-	streamHeartbeat = 15 * time.Second
 	// streamWriteTimeout is how long a listener may take to read one board.
 	streamWriteTimeout = 10 * time.Second
 )
@@ -62,7 +60,7 @@ func (a *api) stream(ctx context.Context, r *streamRequest) (*huma.StreamRespons
 	return &huma.StreamResponse{Body: func(h huma.Context) {
 		defer a.boards.leave(r.QueueID)
 		request, response := humachi.Unwrap(h)
-		_ = a.follow(request.Context(), response, r.QueueID, last)
+		_ = a.follow(request, response, r.QueueID, last)
 	}}, nil
 }
 
@@ -77,8 +75,9 @@ func lastEvent(ctx context.Context, id string) (int64, error) {
 	return last, nil
 }
 
-// follow writes boards until the listener leaves, is too slow, or the process stops.
-func (a *api) follow(ctx context.Context, w http.ResponseWriter, queueID string, last int64) error {
+// follow writes boards until the listener leaves, is too slow, or is no longer let in,
+// or the process stops.
+func (a *api) follow(r *http.Request, w http.ResponseWriter, queueID string, last int64) error {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Accel-Buffering", "no")
@@ -86,7 +85,7 @@ func (a *api) follow(ctx context.Context, w http.ResponseWriter, queueID string,
 	if err := out.open(); err != nil {
 		return err
 	}
-	heartbeat := time.NewTicker(streamHeartbeat)
+	heartbeat := time.NewTicker(a.config.StreamHeartbeat)
 	defer heartbeat.Stop()
 	for {
 		shown, changed := a.boards.latest(queueID)
@@ -99,15 +98,26 @@ func (a *api) follow(ctx context.Context, w http.ResponseWriter, queueID string,
 		select {
 		case <-changed:
 		case <-heartbeat.C:
-			if err := out.comment("alive"); err != nil {
+			if err := errors.Join(a.stillKnown(r), out.comment("alive")); err != nil {
 				return err
 			}
 		case <-a.config.Stopping:
 			return nil
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-r.Context().Done():
+			return r.Context().Err()
 		}
 	}
+}
+
+// stillKnown returns an error for a listener whose token has expired or whose key was
+// revoked. Whom nobody can tell now stays.
+func (a *api) stillKnown(r *http.Request) error {
+	_, _, err := a.config.Authentication.identify(r)
+	var refused *CredentialError
+	if a.config.Authentication.asked() && errors.As(err, &refused) {
+		return refused
+	}
+	return nil
 }
 
 // eventWriter writes server-sent events.

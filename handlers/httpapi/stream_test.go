@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -196,6 +198,51 @@ func TestStreamsEndWithTheProcess(t *testing.T) {
 		if open {
 			t.Error("an event instead of the end")
 		}
+	case <-time.After(10 * time.Second):
+		t.Error("the stream goes on")
+	}
+}
+
+// revocable lets everybody in until it is revoked.
+type revocable struct{ revoked atomic.Bool }
+
+// Authenticate implements httpapi.Authenticator.
+func (r *revocable) Authenticate(context.Context, string) (httpapi.Identity, error) {
+	if r.revoked.Load() {
+		return httpapi.Identity{}, &httpapi.CredentialError{Reason: "revoked"}
+	}
+	return httpapi.Identity{Name: "display", Roles: []httpapi.Role{httpapi.Display, httpapi.Reception}}, nil
+}
+
+// A listener whose key is revoked, or whose token expires, is not let in any longer.
+func TestAStreamEndsWithItsCredential(t *testing.T) {
+	tokens := &revocable{}
+	f := newFixtureWith(t, httpapi.Config{StreamHeartbeat: 10 * time.Millisecond, Authentication: httpapi.Authentication{Tokens: tokens}})
+	if got := f.do(http.MethodPost, "/api/waiting-room/check-in", "application/json", johnDoe, "Authorization", "Bearer x"); got.status != http.StatusOK {
+		t.Fatal(got)
+	}
+	f.project("queue-1")
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url+"/api/v1/waiting-room/queue-1/stream", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer x")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if _, err := io.ReadFull(response.Body, make([]byte, 1000)); err != nil { // many heartbeats
+		t.Fatalf("status %d, then %v", response.StatusCode, err)
+	}
+	tokens.revoked.Store(true)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = io.Copy(io.Discard, response.Body)
+	}()
+	select {
+	case <-ended:
 	case <-time.After(10 * time.Second):
 		t.Error("the stream goes on")
 	}

@@ -60,7 +60,9 @@ func TestViewsFollowAVisit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []readmodel.FinishedVisit{{Version: 12, PatientID: "p", PatientName: "Name of p", Outcome: "well", CompletedAt: tenOClock}}
+	want := []readmodel.FinishedVisit{{
+		Version: 12, PatientID: "p", PatientName: "Name of p", Outcome: "well", CompletedAt: tenOClock, CheckInTime: &tenOClock, BegunAt: &tenOClock,
+	}}
 	if diff := cmp.Diff(want, visits); diff != "" {
 		t.Errorf("history differs (-want +got):\n%s", diff)
 	}

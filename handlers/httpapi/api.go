@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/httprate"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rlapp/rlapp/handlers/command"
@@ -89,6 +90,7 @@ type api struct {
 	// durations are the requests' by method, route and status.
 	durations *prometheus.HistogramVec
 	boards    *watch
+	limiter   *httprate.RateLimiter
 	config    Config
 }
 
@@ -110,14 +112,14 @@ func New(
 		return nil, fmt.Errorf("httpapi: %w", err)
 	}
 	a := &api{commands: commands, views: views, rebuilds: rebuilds, logger: logger, durations: durations, config: config}
-	a.boards = newWatch(config.MaxListeners)
+	a.limiter, a.boards = newLimiter(config.RequestsPerMinute), newWatch(config.MaxListeners)
 	a.boards.read = a.readBoard
 	a.boards.versions = func(ctx context.Context, queueIDs []string) (map[string]int64, error) {
 		return views.QueueVersions(ctx, readmodel.QueueState, queueIDs)
 	}
 
 	router := chi.NewRouter()
-	router.Use(a.correlate, a.observe, a.bound, a.recoverPanic, a.authenticate, a.limit(), a.guard)
+	router.Use(a.correlate, a.observe, a.bound, a.recoverPanic, a.authenticate, a.limit, a.guard)
 	router.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, newProblem(r.Context(), http.StatusNotFound, codeNotFound, "there is no such route; see /docs"))
 	})

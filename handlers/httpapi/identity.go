@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -96,6 +97,10 @@ func (a *api) authenticate(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		identity, shown, err := a.config.Authentication.identify(r)
+		var refused *CredentialError
+		if errors.As(err, &refused) && a.limitRefused(w, r) {
+			return
+		}
 		if err != nil {
 			writeProblem(w, problemOf(r.Context(), a.fail(r.Context(), err)))
 			return

@@ -181,6 +181,12 @@ func TestRequestsAreLimited(t *testing.T) {
 	if got := k.ask(other, http.MethodGet, "/api/waiting-room/monitor", ""); got.status != http.StatusOK {
 		t.Errorf("the other caller: %d", got.status)
 	}
+	for range 11 {
+		if limited = k.ask("rlapp_guessed", http.MethodGet, "/api/waiting-room/monitor", ""); limited.status == http.StatusTooManyRequests {
+			break
+		}
+	}
+	wantProblem(t, limited, http.StatusTooManyRequests, "")
 	if got := k.get("/health"); got.status != http.StatusOK {
 		t.Errorf("health: %d", got.status)
 	}

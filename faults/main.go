@@ -25,7 +25,7 @@ type commandLine struct {
 		Long   bool     `help:"Full rounds: 2,000 commands each, and every fault as long as it is meant to last."`
 		Rounds int      `help:"Rounds of each fault; 0 stands for 30 with --long, else 3."`
 		Only   []string `help:"Faults to try; all unless given."`
-		Resume bool     `help:"Leave out the faults that faults/results has enough long rounds of."`
+		Resume bool     `help:"Leave out the long rounds that faults/results has: all of a fault that was tried often enough, the others of this commit."`
 		Seed   uint64   `help:"What the requests are drawn from; 0 stands for the time."`
 	} `cmd:"" default:"withargs" help:"Try the faults, print the table, and with --long write it to faults/results (default)."`
 	List   struct{} `cmd:"" help:"List the faults."`
@@ -92,14 +92,21 @@ func (line commandLine) try(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, l.close()) }()
 	var broken []error
 	for _, f := range chosen {
-		if t.Resume && r.rounds(f.name) >= rounds {
+		tried := result{Fault: f.name, What: f.what, Commit: commit(ctx)}
+		if before := r.of(f.name); t.Resume && (before.Rounds >= rounds || before.Commit == tried.Commit) {
+			tried = before
+		}
+		if tried.Rounds >= rounds {
 			continue
 		}
-		tried := result{Fault: f.name, What: f.what, Commit: commit(ctx)}
-		err := l.try(ctx, f, z, rounds, t.Seed, func(c counts) {
+		err := l.try(ctx, f, z, rounds-tried.Rounds, t.Seed, func(c counts) {
 			tried.add(c)
 			fmt.Fprintf(os.Stderr, "%-32s round %d of %d: %+v\n", f.name, tried.Rounds, rounds, c)
 		})
+		r.put(tried)
+		if t.Long {
+			broken = append(broken, r.write(results))
+		}
 		if ctx.Err() != nil {
 			break
 		}
@@ -107,10 +114,6 @@ func (line commandLine) try(ctx context.Context) (err error) {
 			fmt.Fprintf(os.Stderr, "%-32s %v\n", f.name, err)
 		}
 		broken = append(broken, err)
-		r.put(tried)
-		if t.Long {
-			broken = append(broken, r.write(results))
-		}
 	}
 	fmt.Print(r.table())
 	return errors.Join(broken...)

@@ -34,13 +34,12 @@ func (r *result) add(c counts) {
 // report is what was found, by fault.
 type report []result
 
-func (r report) rounds(name string) int {
-	for _, one := range r {
-		if one.Fault == name {
-			return one.Rounds
-		}
+// of returns what was found of a fault; no rounds where there were none.
+func (r report) of(name string) (found result) {
+	if i := slices.IndexFunc(r, func(one result) bool { return one.Fault == name }); i >= 0 {
+		found = r[i]
 	}
-	return 0
+	return found
 }
 
 // put replaces what was found before.

@@ -173,6 +173,27 @@ func TestEverythingInOneProcess(t *testing.T) {
 	}
 }
 
+// The clinic's day is that of the configured time zone.
+func TestTicketsAreOfTheConfiguredTimeZone(t *testing.T) {
+	// One of the two has another day than UTC now, and keeps it for hours.
+	zone := "Etc/GMT+12"
+	if time.Now().UTC().Hour() >= 11 {
+		zone = "Etc/GMT-14"
+	}
+	location, err := time.LoadLocation(zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, server.RoleAll, load(t, "WaitingRoom__TimeZone="+zone))
+	if status := r.checkIn("p"); status != http.StatusOK {
+		t.Fatalf("check-in: %d", status)
+	}
+	want := fmt.Sprintf(`"ticketDay":%q`, time.Now().In(location).Format(time.DateOnly))
+	if _, events := r.get("/api/events/queue-1"); !strings.Contains(events, want) {
+		t.Errorf("the ticket is not of %s: %s", want, events)
+	}
+}
+
 // A plugin's handler gets its events over either transport.
 func TestAPluginGetsItsEvents(t *testing.T) {
 	for name, env := range map[string][]string{"in process": nil, "over RabbitMQ": broker(t)} {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/rlapp/rlapp/adapters/postgres/postgrestest"
 )
 
 // body is a JSON object of strings.
@@ -165,44 +167,72 @@ func TestAJourneyHasItsVisits(t *testing.T) {
 	}
 }
 
-// Desks and rooms that call at once never get the same patient.
+// Desks, and rooms, that call at once never get the same patient, whichever of two
+// processes they ask.
 func TestNobodyIsCalledTwice(t *testing.T) {
-	f := newFixture(t)
-	const patients, desks = 40, 8
+	connString := postgrestest.Migrated(t)
+	processes := []*fixture{newFixtureOn(t, connString), newFixtureOn(t, connString)}
+	const patients, callers = 40, 8
 	for n := range patients {
-		f.arrive(fmt.Sprintf("p-%d", n), "medium")
+		processes[n%2].arrive(fmt.Sprintf("p-%d", n), "medium")
 	}
-	var (
-		mu     sync.Mutex
-		called = map[string]string{}
-		group  sync.WaitGroup
-	)
-	for desk := range desks {
-		group.Go(func() {
-			id := fmt.Sprintf("desk-%d", desk)
-			for {
-				got := f.post("/api/cashier/call-next", body("queueId", "queue-1", "actor", id, "cashierDeskId", id))
-				if got.status == http.StatusConflict && got.json(t)["code"] == "nobody_waiting" {
-					return
-				}
-				if got.status != http.StatusOK {
-					t.Errorf("%s: %d %s", id, got.status, got.body)
-					return
-				}
-				patient := got.json(t)["patientId"].(string)
-				mu.Lock()
-				if other, twice := called[patient]; twice {
-					t.Errorf("%s was called to %s and %s", patient, other, id)
-				}
-				called[patient] = id
-				mu.Unlock()
-				f.post("/api/cashier/validate-payment", body("queueId", "queue-1", "actor", id, "patientId", patient))
-			}
-		})
+	for n := range callers {
+		processes[n%2].step("/api/medical/consulting-room/activate", "consultingRoomId", fmt.Sprintf("place-%d", n))
 	}
-	group.Wait()
-	if len(called) != patients {
-		t.Errorf("%d of %d were called", len(called), patients)
+	for _, step := range []struct {
+		call, place string
+		then        []string
+	}{
+		{"/api/cashier/call-next", "cashierDeskId", []string{"/api/cashier/validate-payment"}},
+		{"/api/medical/call-next", "stationId", []string{"/api/medical/start-consultation", "/api/medical/finish-consultation"}},
+	} {
+		var (
+			mu     sync.Mutex
+			called = map[string]string{}
+			group  sync.WaitGroup
+		)
+		for n := range callers {
+			group.Go(func() {
+				f, id := processes[n%2], fmt.Sprintf("place-%d", n)
+				for {
+					got := f.insist(step.call, step.place, id)
+					if got.status == http.StatusConflict && got.json(t)["code"] == "nobody_waiting" {
+						return
+					}
+					if got.status != http.StatusOK {
+						t.Errorf("%s to %s: %d %s", step.call, id, got.status, got.body)
+						return
+					}
+					patient := got.json(t)["patientId"].(string)
+					mu.Lock()
+					if other, twice := called[patient]; twice {
+						t.Errorf("%s: %s was called to %s and %s", step.call, patient, other, id)
+					}
+					called[patient] = id
+					mu.Unlock()
+					for _, path := range step.then {
+						if got := f.insist(path, "patientId", patient); got.status != http.StatusOK {
+							t.Errorf("%s of %s: %d %s", path, patient, got.status, got.body)
+						}
+					}
+				}
+			})
+		}
+		group.Wait()
+		if len(called) != patients {
+			t.Errorf("%s: %d of %d were called", step.call, len(called), patients)
+		}
+	}
+}
+
+// insist asks for something, again where too many came at once.
+func (f *fixture) insist(path string, pairs ...string) answer {
+	f.t.Helper()
+	for {
+		got := f.post(path, body(append([]string{"queueId", "queue-1", "actor", "nurse"}, pairs...)...))
+		if got.status != http.StatusConflict || got.json(f.t)["code"] != "concurrency_conflict" {
+			return got
+		}
 	}
 }
 

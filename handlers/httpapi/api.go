@@ -47,6 +47,9 @@ type Config struct {
 	// it and a listener who has gone is noticed, and how often it looks whether the
 	// listener is still let in. Default: 15 s.
 	StreamHeartbeat time.Duration
+	// StreamWriteTimeout is how long a listener may take to read one board; one who takes
+	// longer loses the stream. Default: 10 s.
+	StreamWriteTimeout time.Duration
 	// Stopping is closed when the process begins to stop: streams end then. Default:
 	// they end when their clients leave.
 	Stopping <-chan struct{}
@@ -69,6 +72,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.StreamHeartbeat == 0 {
 		c.StreamHeartbeat = 15 * time.Second
+	}
+	if c.StreamWriteTimeout == 0 {
+		c.StreamWriteTimeout = 10 * time.Second
 	}
 	if c.Annotate == nil {
 		c.Annotate = func(ctx context.Context, _ string) context.Context { return ctx }
@@ -101,8 +107,9 @@ func New(
 	logger *slog.Logger, registerer prometheus.Registerer, config Config,
 ) (http.Handler, error) {
 	config.setDefaults()
-	if config.MaxBodyBytes < 0 || config.RequestTimeout < 0 || config.MaxInFlight < 0 || config.MaxListeners < 0 || config.StreamHeartbeat < 0 {
-		return nil, errors.New("httpapi: MaxBodyBytes, RequestTimeout, MaxInFlight, MaxListeners and StreamHeartbeat must be positive")
+	if config.MaxBodyBytes < 0 || config.RequestTimeout < 0 || config.MaxInFlight < 0 || config.MaxListeners < 0 ||
+		config.StreamHeartbeat < 0 || config.StreamWriteTimeout < 0 {
+		return nil, errors.New("httpapi: MaxBodyBytes, RequestTimeout, MaxInFlight, MaxListeners, StreamHeartbeat and StreamWriteTimeout must be positive")
 	}
 	durations, err := newRequestDurations(registerer)
 	if err != nil {

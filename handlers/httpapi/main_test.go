@@ -61,6 +61,12 @@ func newFixtureWith(t testing.TB, config httpapi.Config) *fixture {
 
 func newFixtureTuned(t testing.TB, connString string, config httpapi.Config) *fixture {
 	t.Helper()
+	return newFixtureOver(t, connString, config, command.Config{})
+}
+
+// newFixtureOver is an API over use cases that are tuned, too.
+func newFixtureOver(t testing.TB, connString string, config httpapi.Config, commands command.Config) *fixture {
+	t.Helper()
 	f := &fixture{t: t, registry: prometheus.NewRegistry(), logs: &bytes.Buffer{}}
 	var err error
 	if f.pool, err = postgres.Open(t.Context(), connString, postgres.PoolConfig{MaxConnections: 32}); err != nil {
@@ -72,7 +78,7 @@ func newFixtureTuned(t testing.TB, connString string, config httpapi.Config) *fi
 	rebuilds := readmodel.NewRebuilder(f.views, slog.New(slog.DiscardHandler))
 	t.Cleanup(rebuilds.Close)
 	operations := httpapi.NewOperations(f.registry, httpapi.Check{Name: "postgres", Probe: f.views.Ping})
-	api, err := httpapi.New(newBus(t, f.pool), f.views, rebuilds, operations, logger, f.registry, config)
+	api, err := httpapi.New(newBus(t, f.pool, commands), f.views, rebuilds, operations, logger, f.registry, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +90,7 @@ func newFixtureTuned(t testing.TB, connString string, config httpapi.Config) *fi
 	return f
 }
 
-func newBus(t testing.TB, pool *pgxpool.Pool) *command.Bus {
+func newBus(t testing.TB, pool *pgxpool.Pool, config command.Config) *command.Bus {
 	t.Helper()
 	bus, err := inprocess.New(inprocess.Config{})
 	if err != nil {
@@ -95,7 +101,7 @@ func newBus(t testing.TB, pool *pgxpool.Pool) *command.Bus {
 		t.Fatal(err)
 	}
 	router.AddMiddleware(command.ReplyFailure)
-	command.Register(router, bus, command.NewHandlers(postgres.NewEventStore(pool, postgres.EventStoreConfig{}), command.Config{}))
+	command.Register(router, bus, command.NewHandlers(postgres.NewEventStore(pool, postgres.EventStoreConfig{}), config))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

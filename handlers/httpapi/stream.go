@@ -15,11 +15,6 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 )
 
-const (
-	// streamWriteTimeout is how long a listener may take to read one board.
-	streamWriteTimeout = 10 * time.Second
-)
-
 type streamRequest struct {
 	QueueID     string `path:"queueId" minLength:"1" maxLength:"128" doc:"The queue." example:"queue-1"`
 	LastEventID string `header:"Last-Event-ID" maxLength:"20" doc:"The id of the last event that was received: the board is sent at once only if it has changed since." example:"42"`
@@ -81,7 +76,7 @@ func (a *api) follow(r *http.Request, w http.ResponseWriter, queueID string, las
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Accel-Buffering", "no")
-	out := &eventWriter{w: w, control: http.NewResponseController(w)}
+	out := &eventWriter{w: w, control: http.NewResponseController(w), timeout: a.config.StreamWriteTimeout}
 	if err := out.open(); err != nil {
 		return err
 	}
@@ -124,6 +119,7 @@ func (a *api) stillKnown(r *http.Request) error {
 type eventWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	timeout time.Duration
 }
 
 // open begins the stream. The server's deadline for reading a request would end it.
@@ -145,7 +141,7 @@ func (e *eventWriter) board(b board) error {
 func (e *eventWriter) comment(text string) error { return e.write(": " + text + "\n\n") }
 
 func (e *eventWriter) write(text string) error {
-	if err := e.control.SetWriteDeadline(time.Now().Add(streamWriteTimeout)); err != nil {
+	if err := e.control.SetWriteDeadline(time.Now().Add(e.timeout)); err != nil {
 		return err
 	}
 	if _, err := e.w.Write([]byte(text)); err != nil {

@@ -4,15 +4,20 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/rlapp/rlapp/adapters/postgres/postgrestest"
+	"github.com/rlapp/rlapp/handlers/command"
 	"github.com/rlapp/rlapp/handlers/httpapi"
 )
 
@@ -147,41 +152,94 @@ func TestListenersAreBounded(t *testing.T) {
 	leave()
 	for range one {
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	for { // the server notices a moment later
-		status, three, _ := f.listen("")
-		if status == http.StatusOK {
-			next(t, three)
-			return
+	next(t, f.takePlace(10*time.Second))
+}
+
+// takePlace listens as soon as there is a place, within a deadline: the server notices a
+// moment later that one was left.
+func (f *fixture) takePlace(within time.Duration) <-chan streamed {
+	f.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(within); ; {
+		if status, events, _ := f.listen(""); status == http.StatusOK {
+			return events
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("the place was not given to another")
+		select {
+		case <-tick.C:
+		case <-deadline:
+			f.t.Fatalf("no place within %v", within)
 		}
 	}
 }
 
-// A listener who does not read holds nobody up.
-func TestASlowListenerSlowsNobody(t *testing.T) {
-	f := newFixture(t)
-	for n := range 90 {
+// A listener who does not read holds nobody up, and loses the place in the end.
+func TestAStuckListenerSlowsNobodyAndIsDropped(t *testing.T) {
+	const timeout = 3 * time.Second
+	f := newFixtureOver(t, postgrestest.Migrated(t), httpapi.Config{MaxListeners: 2, StreamWriteTimeout: timeout}, command.Config{MaxCapacity: 1000})
+	for n := range 300 { // a board of some 25 KB
 		f.arrive(fmt.Sprintf("p-%d", n), "low")
 	}
 	f.project("queue-1")
-	conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	_, _ = fmt.Fprintf(conn, "GET /api/v1/waiting-room/queue-1/stream HTTP/1.1\r\nHost: x\r\n\r\n") // and never reads
+	stuck := f.listenStuck()
 	_, quick, _ := f.listen("")
 	next(t, quick)
-	for n := range 8 {
+	began := time.Now()
+	for n := range 10 { // far more than the stuck connection holds
 		f.arrive(fmt.Sprintf("q-%d", n), "low")
 		f.project("queue-1")
-		if e := next(t, quick); patients(e) != 91+n {
-			t.Errorf("event %s shows %d patients, want %d", e.id, patients(e), 91+n)
+		if e := next(t, quick); patients(e) != 301+n {
+			t.Errorf("event %s shows %d patients, want %d", e.id, patients(e), 301+n)
 		}
 	}
+	// Nobody waited until the other was given up.
+	wantProblem(t, f.get("/api/v1/waiting-room/queue-1/stream"), http.StatusServiceUnavailable, "")
+	if took := time.Since(began); took >= timeout {
+		t.Errorf("ten boards took %v beside one who does not read", took)
+	}
+	next(t, f.takePlace(timeout+10*time.Second))
+	if err := stuck.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, stuck); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection of who was given up is still open")
+	}
+	f.arrive("last", "low")
+	f.project("queue-1")
+	if e := next(t, quick); patients(e) != 311 {
+		t.Errorf("event %s shows %d patients, want 311", e.id, patients(e))
+	}
+}
+
+// listenStuck follows the board of queue-1 over a connection that holds little, and reads
+// no more than that it may.
+func (f *fixture) listenStuck() net.Conn {
+	f.t.Helper()
+	server := httptest.NewUnstartedServer(f.routes.(http.Handler))
+	server.Config.ConnState = func(c net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			_ = c.(*net.TCPConn).SetWriteBuffer(4096) // else the kernel takes megabytes
+		}
+	}
+	server.Start()
+	f.t.Cleanup(server.Close)
+	conn, err := (&net.Dialer{}).DialContext(f.t.Context(), "tcp", server.Listener.Addr().String())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.(*net.TCPConn).SetReadBuffer(4096); err != nil {
+		f.t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, "GET /api/v1/waiting-room/queue-1/stream HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		f.t.Fatal(err)
+	}
+	const ok = "HTTP/1.1 200"
+	status := make([]byte, len(ok))
+	if _, err := io.ReadFull(conn, status); err != nil || string(status) != ok {
+		f.t.Fatalf("%s, error %v", status, err)
+	}
+	return conn
 }
 
 // Streams end when the process stops.

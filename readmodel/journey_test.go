@@ -14,15 +14,19 @@ import (
 	"github.com/rlapp/rlapp/waitingroom"
 )
 
+// patientIDs are those of the patients that the walks know.
+var patientIDs = []string{"a", "b", "c", "d"}
+
 // allowedStep is what a queue decides on something that somebody might ask of it; nothing
 // where it refuses.
 func allowedStep(r *rapid.T, queue *waitingroom.Queue, queueID string) []waitingroom.Event {
-	id := rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(r, "patient")
+	id := rapid.SampledFrom(patientIDs).Draw(r, "patient")
 	room := rapid.SampledFrom([]string{"room-1", "room-2"}).Draw(r, "room")
 	desk := rapid.SampledFrom([]string{"desk-1", "desk-2"}).Draw(r, "desk")
 	events, err := queue.Decide(rapid.SampledFrom([]waitingroom.Command{
 		waitingroom.CheckIn{
-			QueueID: queueID, PatientID: id, PatientName: "Name of " + id, Priority: rapid.SampledFrom([]string{"Low", "Urgent"}).Draw(r, "priority"),
+			QueueID: queueID, PatientID: id, PatientName: "Name of " + id,
+			Priority:         rapid.SampledFrom([]string{"Low", "Medium", "High", "Urgent"}).Draw(r, "priority"),
 			ConsultationType: "Cardiology", At: tenOClock,
 		},
 		waitingroom.ActivateConsultingRoom{QueueID: queueID, ConsultingRoomID: room},
@@ -75,6 +79,13 @@ func TestTheViewsAgreeWithTheQueue(t *testing.T) {
 			r.Fatal(err)
 		}
 		wantAgreement(r, queue, state)
+		monitor, err := f.views.QueueMonitor(t.Context(), queueID)
+		if err != nil {
+			r.Fatal(err)
+		}
+		wantCounts(r, queue, monitor)
+		turn, err := f.views.NextTurnOf(t.Context(), queueID)
+		wantTurn(r, queue, turn, err)
 		past, err := f.views.QueueStateAt(t.Context(), queueID, tenOClock)
 		if err != nil {
 			r.Fatal(err)
@@ -115,6 +126,68 @@ func wantAgreement(r *rapid.T, queue *waitingroom.Queue, state readmodel.QueueSt
 		if queue.RoomActive(room.RoomID) != room.IsActive {
 			r.Fatalf("%s is active: %t", room.RoomID, !room.IsActive)
 		}
+	}
+}
+
+// wantCounts compares the monitor with those whose consultation has not begun.
+func wantCounts(r *rapid.T, queue *waitingroom.Queue, monitor readmodel.QueueMonitor) {
+	want := map[string]int{}
+	for _, id := range patientIDs {
+		if v, active := queue.Visit(id); active && v.Status != waitingroom.InConsultation {
+			want[v.Priority.String()]++
+			want["all"]++
+		}
+	}
+	got := map[string]int{
+		"Urgent": monitor.UrgentPriorityCount, "High": monitor.HighPriorityCount, "Medium": monitor.NormalPriorityCount,
+		"Low": monitor.LowPriorityCount, "all": monitor.TotalPatientsWaiting,
+	}
+	for name, n := range got {
+		if n != want[name] {
+			r.Fatalf("the monitor counts %v; the queue has %v", got, want)
+		}
+	}
+}
+
+// turnOf is how the next turn names where a patient stands, and how late it comes to one
+// who stands there.
+func turnOf(s waitingroom.Status) (name string, rank int) {
+	switch s {
+	case waitingroom.Called:
+		return "claimed", 0
+	case waitingroom.AtCashier, waitingroom.PaymentPending:
+		return "cashier-called", 1
+	case waitingroom.InConsultation:
+		return "called", 3
+	default:
+		return "waiting", 2
+	}
+}
+
+func wantTurn(r *rapid.T, queue *waitingroom.Queue, turn readmodel.Turn, err error) {
+	var (
+		first  waitingroom.Visit
+		status string
+		best   = 4
+	)
+	for _, id := range patientIDs {
+		v, active := queue.Visit(id)
+		if !active {
+			continue
+		}
+		if name, rank := turnOf(v.Status); rank < best || rank == best && v.Before(first) < 0 {
+			first, status, best = v, name, rank
+		}
+	}
+	var notFound *readmodel.NotFoundError
+	if best == 4 && errors.As(err, &notFound) {
+		return
+	}
+	inRoom, begun := status == "claimed" || status == "called", status == "called"
+	if err != nil || turn.PatientID != first.PatientID || turn.Status != status || turn.Priority != first.Priority.String() ||
+		(turn.StationID != nil) != inRoom || inRoom && *turn.StationID != first.Place ||
+		(turn.ClaimedAt != nil) != inRoom || (turn.CalledAt != nil) != begun {
+		r.Fatalf("the next turn is %+v, error %v; the queue says %s: %+v", turn, err, status, first)
 	}
 }
 

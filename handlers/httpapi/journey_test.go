@@ -407,11 +407,17 @@ func TestViewsTellWhatIsMissing(t *testing.T) {
 // finish takes a patient through a whole visit.
 func (f *fixture) finish(id string) {
 	f.t.Helper()
+	f.begin(id, "room-1")
+	f.step("/api/medical/finish-consultation", "patientId", id)
+}
+
+// begin takes a patient, for whom nobody else waits, into a consultation.
+func (f *fixture) begin(id, room string) {
+	f.t.Helper()
 	f.arrive(id, "low")
-	f.post("/api/medical/consulting-room/activate", body("queueId", "queue-1", "actor", "nurse", "consultingRoomId", "room-1"))
+	f.post("/api/medical/consulting-room/activate", body("queueId", "queue-1", "actor", "nurse", "consultingRoomId", room))
 	f.step("/api/cashier/call-next")
 	f.step("/api/cashier/validate-payment", "patientId", id)
-	f.step("/api/medical/call-next", "stationId", "room-1")
+	f.step("/api/medical/call-next", "stationId", room)
 	f.step("/api/medical/start-consultation", "patientId", id)
-	f.step("/api/medical/finish-consultation", "patientId", id)
 }

@@ -21,7 +21,7 @@ type NotFoundError struct {
 const (
 	KindQueue   = "queue"
 	KindPatient = "patient"
-	// KindTurn is a queue in which nobody has been called or waits.
+	// KindTurn is a queue in which nobody is present.
 	KindTurn = "next turn of queue"
 )
 

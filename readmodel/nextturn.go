@@ -149,9 +149,10 @@ type Turn struct {
 	ProjectedAt      time.Time
 }
 
-// NextTurnOf returns whose turn it is in a queue: one who has been called and
-// has not come yet, else the first in the line by priority, then arrival. It
-// returns *NotFoundError for a queue with nobody to call.
+// NextTurnOf returns whose turn it is in a queue: one who is called to a room ("claimed"),
+// else to a desk ("cashier-called"), else one who waits ("waiting"), else one whose
+// consultation has begun ("called"); among equals by priority, then arrival. It returns
+// *NotFoundError for a queue in which nobody is present.
 func (s *Store) NextTurnOf(ctx context.Context, queueID string) (Turn, error) {
 	rows, err := s.pool.Query(ctx, `
 		SELECT patient_id, patient_name, priority, consultation_type, status, check_in_time, claimed_at, called_at, station_id, ticket_number, projected_at

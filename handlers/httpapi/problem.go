@@ -164,7 +164,7 @@ func notFoundProblem(ctx context.Context, err *readmodel.NotFoundError) *Problem
 	case readmodel.KindPatient:
 		code, detail = string(waitingroom.CodePatientNotFound), detail+" here"
 	case readmodel.KindTurn:
-		code, detail = string(waitingroom.CodeNobodyWaiting), "nobody waits in this queue"
+		code, detail = string(waitingroom.CodeNobodyWaiting), "nobody waits in this queue, or is in a consultation"
 	}
 	return newProblem(ctx, http.StatusNotFound, code, detail)
 }

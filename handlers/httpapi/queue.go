@@ -51,12 +51,12 @@ type nextTurnResponse struct {
 		Priority         string     `json:"priority"`
 		ConsultationType string     `json:"consultationType"`
 		TicketNumber     string     `json:"ticketNumber" doc:"What displays show." example:"A-017"`
-		Status           string     `json:"status" enum:"waiting,cashier-called,claimed,called"`
+		Status           string     `json:"status" enum:"waiting,cashier-called,claimed,called" doc:"claimed: called to a room; cashier-called: at a desk; called: the consultation has begun." example:"claimed"`
 		CheckInTime      time.Time  `json:"checkInTime"`
 		WaitTimeMinutes  float64    `json:"waitTimeMinutes" doc:"Since the check-in." example:"12.5"`
-		ClaimedAt        *time.Time `json:"claimedAt"`
-		CalledAt         *time.Time `json:"calledAt"`
-		StationID        *string    `json:"stationId"`
+		ClaimedAt        *time.Time `json:"claimedAt" doc:"When the patient was called to the room; null before."`
+		CalledAt         *time.Time `json:"calledAt" doc:"When the consultation began; null before."`
+		StationID        *string    `json:"stationId" doc:"The room; null until the patient is called to one." example:"room-1"`
 		ProjectedAt      time.Time  `json:"projectedAt"`
 	}
 }
@@ -96,7 +96,7 @@ func (a *api) queueRoutes(h huma.API) {
 	huma.Register(h, conditional(operation("queue-state", http.MethodGet, "/api/v1/waiting-room/{queueId}/queue-state", "Waiting room",
 		"The patients in a queue", "Reads the view of the projection `queue-state`.", errs...)), a.queueState)
 	huma.Register(h, conditional(operation("next-turn", http.MethodGet, "/api/v1/waiting-room/{queueId}/next-turn", "Waiting room",
-		"Whose turn it is", "Who has been called and has not come yet, else the first in the line. Reads the view of the projection `next-turn`.",
+		"Whose turn it is", "Who is called to a room, else to a desk, else the first of those who wait, else one whose consultation has begun; 404 where nobody is present. Reads the view of the projection `next-turn`.",
 		errs...)), a.nextTurn)
 	huma.Register(h, conditional(operation("recent-history", http.MethodGet, "/api/v1/waiting-room/{queueId}/recent-history", "Waiting room",
 		"The last finished visits", "Reads the views of the projections `history` and `journey`.", errs...)), a.recentHistory)

@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"fmt"
 	"math"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -209,4 +210,67 @@ func TestTheLineTellsPlacesAndEstimates(t *testing.T) {
 	wantMinutes(t, "the wait of the last", present[3].(map[string]any)["waitTimeMinutes"], since)
 	monitor := f.get("/api/v1/waiting-room/queue-1/monitor").json(t)
 	wantMinutes(t, "the wait of the line", monitor["currentWaitMinutes"], (20+3*since)/3)
+}
+
+// The next turn tells how far the patient has been called, when, and where to; one whose
+// consultation has begun is shown while nobody else is there.
+func TestTheNextTurnTellsHowFarThePatientIs(t *testing.T) {
+	c := newClock(time.Now().Add(-30 * time.Minute).Truncate(time.Microsecond))
+	f := newFixtureAt(t, c)
+	const path = "/api/v1/waiting-room/queue-1/next-turn"
+	var claimed, called any
+	turn := func(status string, claimedAt, calledAt, stationID any) {
+		t.Helper()
+		f.project("queue-1")
+		want := map[string]any{"patientId": "p", "ticketNumber": "A-001", "status": status, "claimedAt": claimedAt, "calledAt": calledAt, "stationId": stationID}
+		got := f.get(path).json(t)
+		if diff := cmp.Diff(want, pick(got, "patientId", "ticketNumber", "status", "claimedAt", "calledAt", "stationId")); diff != "" {
+			t.Errorf("the next turn differs (-want +got):\n%s", diff)
+		}
+	}
+	step := func(path string, pairs ...string) (at string) {
+		t.Helper()
+		c.pass(time.Minute)
+		f.step(path, pairs...)
+		return c.now().Format(time.RFC3339Nano)
+	}
+	f.arrive("p", "low")
+	step("/api/medical/consulting-room/activate", "consultingRoomId", "room-1")
+	turn("waiting", nil, nil, nil)
+	step("/api/cashier/call-next")
+	turn("cashier-called", nil, nil, nil)
+	step("/api/cashier/mark-payment-pending", "patientId", "p")
+	turn("cashier-called", nil, nil, nil)
+	step("/api/cashier/validate-payment", "patientId", "p")
+	turn("waiting", nil, nil, nil)
+	claimed = step("/api/medical/call-next", "stationId", "room-1")
+	turn("claimed", claimed, nil, "room-1")
+	step("/api/medical/mark-absent", "patientId", "p")
+	turn("waiting", nil, nil, nil)
+	claimed = step("/api/medical/call-next", "stationId", "room-1")
+	turn("claimed", claimed, nil, "room-1")
+	called = step("/api/medical/start-consultation", "patientId", "p")
+	turn("called", claimed, called, "room-1")
+	wantMinutes(t, "the wait", f.get(path).json(t)["waitTimeMinutes"], 30)
+	// The same from all events at once.
+	if _, err := f.views.RebuildQueue(t.Context(), "queue-1"); err != nil {
+		t.Fatal(err)
+	}
+	turn("called", claimed, called, "room-1")
+
+	f.arrive("q", "low")
+	f.project("queue-1")
+	if next := f.get(path).json(t); next["patientId"] != "q" || next["status"] != "waiting" {
+		t.Errorf("beside one who waits the next turn is %v", next)
+	}
+	for range 3 {
+		step("/api/cashier/call-next")
+		step("/api/cashier/mark-absent", "patientId", "q")
+	}
+	turn("called", claimed, called, "room-1")
+	step("/api/medical/finish-consultation", "patientId", "p")
+	f.project("queue-1")
+	if got := f.get(path); got.status != http.StatusNotFound || got.json(t)["code"] != "nobody_waiting" {
+		t.Errorf("with nobody there: %d %s", got.status, got.body)
+	}
 }

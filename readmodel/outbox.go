@@ -75,13 +75,13 @@ func (k OutboxKind) part() string {
 	}
 }
 
-// PendingOutbox returns the oldest unpublished events, at most limit, and how
-// many there are in all.
-func (s *Store) PendingOutbox(ctx context.Context, limit int) (events []OutboxEvent, total int64, err error) {
-	if events, err = s.outbox(ctx, waiting, OutboxKind{}, 0, limit); err != nil {
+// PendingOutbox returns the unpublished events behind an id, oldest first, at most limit,
+// and how many there are in all.
+func (s *Store) PendingOutbox(ctx context.Context, after int64, limit int) (events []OutboxEvent, total int64, err error) {
+	if events, err = s.outbox(ctx, waiting, OutboxKind{}, after, limit); err != nil {
 		return nil, 0, err
 	}
-	if len(events) < limit {
+	if after == 0 && len(events) < limit {
 		return events, int64(len(events)), nil
 	}
 	if err = s.pool.QueryRow(ctx, `SELECT count(*) FROM waiting_room_outbox WHERE NOT published`).Scan(&total); err != nil {

@@ -27,14 +27,17 @@ type PoisonGroup struct {
 }
 
 // PoisonGroups returns the groups that somebody has to look at, those with the most
-// waiting messages first, at most limit.
-func (s *Store) PoisonGroups(ctx context.Context, limit int) ([]PoisonGroup, error) {
+// waiting messages first, at most limit. It begins behind the group after, by what that
+// says of Waiting, LastSeen and Group; the zero value is the beginning.
+func (s *Store) PoisonGroups(ctx context.Context, after PoisonGroup, limit int) ([]PoisonGroup, error) {
 	rows, err := s.pool.Query(ctx, `
-		SELECT failure_group, handler, event_name, (array_agg(reason ORDER BY created_at DESC))[1],
-		       count(*) FILTER (WHERE status IN ('WAITING', 'REPLAYING')) AS waiting, count(*), min(created_at), max(created_at)
-		FROM poison_messages GROUP BY failure_group, handler, event_name
-		HAVING count(*) FILTER (WHERE status IN ('WAITING', 'REPLAYING')) > 0
-		ORDER BY waiting DESC, max(created_at) DESC LIMIT $1`, limit)
+		SELECT * FROM (
+			SELECT failure_group, handler, event_name, (array_agg(reason ORDER BY created_at DESC))[1],
+			       count(*) FILTER (WHERE status IN ('WAITING', 'REPLAYING')) AS waiting, count(*), min(created_at), max(created_at) AS last
+			FROM poison_messages GROUP BY failure_group, handler, event_name
+		) AS g
+		WHERE waiting > 0 AND ($1::bigint = 0 OR (waiting, (extract(epoch FROM last) * 1000000)::bigint, failure_group) < ($1, $2::bigint, $3))
+		ORDER BY waiting DESC, last DESC, failure_group DESC LIMIT $4`, after.Waiting, after.LastSeen.UnixMicro(), after.Group, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the groups of poisoned messages: %w", err)
 	}

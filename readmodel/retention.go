@@ -24,11 +24,12 @@ type RetentionRun struct {
 	Error         *string
 }
 
-// RetentionRuns returns the last runs, newest first, at most limit.
-func (s *Store) RetentionRuns(ctx context.Context, limit int) ([]RetentionRun, error) {
+// RetentionRuns returns runs, newest first, at most limit; before is the id from which on
+// newer ones are left out, 0 for none.
+func (s *Store) RetentionRuns(ctx context.Context, before int64, limit int) ([]RetentionRun, error) {
 	rows, err := s.pool.Query(ctx, `
 		SELECT id, started_at, ended_at, archived_events, held_queues, pruned_lag_rows, pruned_outbox, pruned_poison, error
-		FROM retention_runs ORDER BY id DESC LIMIT $1`, limit)
+		FROM retention_runs WHERE $1::bigint = 0 OR id < $1 ORDER BY id DESC LIMIT $2`, before, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the retention runs: %w", err)
 	}

@@ -46,13 +46,14 @@ func (a *api) eventRoutes(h huma.API) {
 }
 
 func (a *api) events(ctx context.Context, r *eventsRequest) (*eventsResponse, error) {
-	events, err := a.views.EventsAfter(ctx, r.AggregateID, r.AfterVersion, r.Limit)
+	events, err := a.views.EventsAfter(ctx, r.AggregateID, r.AfterVersion, r.Limit+1)
 	if err == nil && len(events) == 0 && r.AfterVersion == 0 {
 		err = &readmodel.NotFoundError{Kind: readmodel.KindQueue, ID: r.AggregateID}
 	}
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
+	events, more := page(events, r.Limit)
 	response := &eventsResponse{}
 	b := &response.Body
 	b.AggregateID, b.Count, b.Events = r.AggregateID, len(events), make([]storedEvent, len(events))
@@ -64,7 +65,7 @@ func (a *api) events(ctx context.Context, r *eventsRequest) (*eventsResponse, er
 			IdempotencyKey: m.IdempotencyKey, SchemaVersion: m.SchemaVersion, Payload: e.Event,
 		}
 	}
-	if len(events) == r.Limit {
+	if more {
 		b.NextAfterVersion = events[len(events)-1].Metadata.Version
 	}
 	return response, nil

@@ -333,28 +333,6 @@ func TestViewsHaveTags(t *testing.T) {
 	}
 }
 
-func TestHistoryPages(t *testing.T) {
-	f := newFixture(t)
-	f.finish("a")
-	f.finish("b")
-	f.finish("c")
-	f.project("queue-1")
-	var seen []string
-	for next := "0"; next != ""; {
-		page := f.get("/api/v1/waiting-room/queue-1/recent-history?limit=2&before=" + next).json(t)
-		for _, v := range page["visits"].([]any) {
-			seen = append(seen, v.(map[string]any)["patientId"].(string))
-		}
-		next = ""
-		if before, ok := page["nextBefore"].(float64); ok {
-			next = fmt.Sprint(int64(before))
-		}
-	}
-	if diff := cmp.Diff([]string{"c", "b", "a"}, seen); diff != "" {
-		t.Errorf("pages differ (-want +got):\n%s", diff)
-	}
-}
-
 // The history tells what the journeys know of the same visit, and not of another one.
 func TestHistoryTellsHowLongPatientsWaited(t *testing.T) {
 	f := newFixture(t)

@@ -82,17 +82,18 @@ func (a *api) monitors(ctx context.Context, r *monitorsRequest) (*monitorsRespon
 	if err := a.caughtUp(ctx, r.Consistency, readmodel.Monitor); err != nil {
 		return nil, err
 	}
-	queues, err := a.views.QueueMonitors(ctx, r.After, r.Limit)
+	queues, err := a.views.QueueMonitors(ctx, r.After, r.Limit+1)
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
+	queues, more := page(queues, r.Limit)
 	response := &monitorsResponse{}
 	response.Body.Queues = []monitor{}
 	for _, q := range queues {
 		response.Body.Queues = append(response.Body.Queues, toMonitor(q))
 		response.Body.TotalPatientsWaiting += q.TotalPatientsWaiting
 	}
-	if len(queues) == r.Limit {
+	if more {
 		response.Body.Next = queues[len(queues)-1].QueueID
 	}
 	return response, nil

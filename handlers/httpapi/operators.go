@@ -36,16 +36,17 @@ func (a *api) operatorRoutes(h huma.API) {
 }
 
 func (a *api) operatorActions(ctx context.Context, r *actionsRequest) (*actionsResponse, error) {
-	actions, err := a.views.OperatorActions(ctx, r.Before, r.Limit)
+	actions, err := a.views.OperatorActions(ctx, r.Before, r.Limit+1)
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
+	actions, more := page(actions, r.Limit)
 	response := &actionsResponse{}
 	response.Body.Actions = make([]operatorAction, len(actions))
 	for i, one := range actions {
 		response.Body.Actions[i] = operatorAction(one)
 	}
-	if len(actions) == r.Limit {
+	if more {
 		response.Body.NextBefore = actions[len(actions)-1].ID
 	}
 	return response, nil

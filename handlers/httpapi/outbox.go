@@ -12,7 +12,8 @@ import (
 )
 
 type pendingRequest struct {
-	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Most events to return."`
+	After int64 `query:"after" minimum:"0" default:"0" doc:"Return the events behind this id; nextAfter of the answer before."`
+	Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Most events to return."`
 }
 
 type outboxRequest struct {
@@ -90,8 +91,9 @@ type outboxEvent struct {
 
 type pendingResponse struct {
 	Body struct {
-		Count  int64         `json:"count" doc:"Events that wait to be published, in all."`
-		Events []outboxEvent `json:"events" nullable:"false" doc:"The oldest of them."`
+		Count     int64         `json:"count" doc:"Events that wait to be published, in all."`
+		Events    []outboxEvent `json:"events" nullable:"false" doc:"Oldest first."`
+		NextAfter int64         `json:"nextAfter,omitempty" doc:"Where the next page starts; absent on the last."`
 	}
 }
 
@@ -135,24 +137,29 @@ func (a *api) outboxRoutes(h huma.API) {
 }
 
 func (a *api) pendingOutbox(ctx context.Context, r *pendingRequest) (*pendingResponse, error) {
-	events, total, err := a.views.PendingOutbox(ctx, r.Limit)
+	events, total, err := a.views.PendingOutbox(ctx, r.After, r.Limit+1)
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
+	events, more := page(events, r.Limit)
 	response := &pendingResponse{}
 	response.Body.Count, response.Body.Events = total, toOutboxEvents(events)
+	if more {
+		response.Body.NextAfter = events[len(events)-1].ID
+	}
 	return response, nil
 }
 
 func (a *api) outbox(ctx context.Context, r *outboxRequest) (*outboxResponse, error) {
 	kind := readmodel.OutboxKind{Status: r.Status, EventName: r.EventName, QueueID: r.QueueID}
-	events, err := a.views.Outbox(ctx, kind, r.After, r.Limit)
+	events, err := a.views.Outbox(ctx, kind, r.After, r.Limit+1)
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
+	events, more := page(events, r.Limit)
 	response := &outboxResponse{}
 	response.Body.Events = toOutboxEvents(events)
-	if len(events) == r.Limit {
+	if more {
 		response.Body.NextAfter = events[len(events)-1].ID
 	}
 	return response, nil

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -14,7 +17,8 @@ import (
 )
 
 type poisonGroupsRequest struct {
-	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Most groups to return."`
+	After string `query:"after" maxLength:"128" doc:"Return the groups behind this one; next of the answer before."`
+	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Most groups to return."`
 }
 
 type poisonGroup struct {
@@ -30,7 +34,8 @@ type poisonGroup struct {
 
 type poisonGroupsResponse struct {
 	Body struct {
-		Groups []poisonGroup `json:"groups" nullable:"false" doc:"Those with the most waiting messages first."`
+		Groups []poisonGroup `json:"groups" nullable:"false" doc:"Those with the most waiting messages first; among equals those seen last."`
+		Next   string        `json:"next,omitempty" doc:"Where the next page starts; absent on the last."`
 	}
 }
 
@@ -135,11 +140,19 @@ func (a *api) poisonRoutes(h huma.API) {
 }
 
 func (a *api) poisonGroups(ctx context.Context, r *poisonGroupsRequest) (*poisonGroupsResponse, error) {
-	groups, err := a.views.PoisonGroups(ctx, r.Limit)
+	after, ok := parseGroupCursor(r.After)
+	if !ok {
+		return nil, fieldError(ctx, "query.after", "must be next of the answer before")
+	}
+	groups, err := a.views.PoisonGroups(ctx, after, r.Limit+1)
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
+	groups, more := page(groups, r.Limit)
 	response := &poisonGroupsResponse{}
+	if more {
+		response.Body.Next = groupCursor(groups[len(groups)-1])
+	}
 	response.Body.Groups = make([]poisonGroup, len(groups))
 	for i, g := range groups {
 		response.Body.Groups[i] = poisonGroup(g)
@@ -147,17 +160,37 @@ func (a *api) poisonGroups(ctx context.Context, r *poisonGroupsRequest) (*poison
 	return response, nil
 }
 
+// groupCursor names a group with where it stands in the list, which may be another place
+// or none when the next page is asked for.
+func groupCursor(g readmodel.PoisonGroup) string {
+	return fmt.Sprintf("%d.%d.%s", g.Waiting, g.LastSeen.UnixMicro(), g.Group)
+}
+
+func parseGroupCursor(cursor string) (g readmodel.PoisonGroup, ok bool) {
+	if cursor == "" {
+		return g, true
+	}
+	parts := strings.SplitN(cursor, ".", 3)
+	if len(parts) != 3 {
+		return g, false
+	}
+	waiting, waitingErr := strconv.ParseInt(parts[0], 10, 64)
+	seen, seenErr := strconv.ParseInt(parts[1], 10, 64)
+	return readmodel.PoisonGroup{Waiting: waiting, LastSeen: time.UnixMicro(seen), Group: parts[2]}, waiting > 0 && errors.Join(waitingErr, seenErr) == nil
+}
+
 func (a *api) poison(ctx context.Context, r *poisonRequest) (*poisonResponse, error) {
-	messages, err := a.views.PoisonMessages(ctx, readmodel.PoisonKind{Status: r.Status, Handler: r.Handler, Group: r.Group}, r.After, r.Limit)
+	messages, err := a.views.PoisonMessages(ctx, readmodel.PoisonKind{Status: r.Status, Handler: r.Handler, Group: r.Group}, r.After, r.Limit+1)
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
+	messages, more := page(messages, r.Limit)
 	response := &poisonResponse{}
 	response.Body.Messages = make([]poisonMessage, len(messages))
 	for i, m := range messages {
 		response.Body.Messages[i] = toPoisonMessage(m)
 	}
-	if len(messages) == r.Limit {
+	if more {
 		response.Body.NextAfter = messages[len(messages)-1].ID
 	}
 	return response, nil

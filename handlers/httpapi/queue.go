@@ -173,12 +173,13 @@ func (a *api) recentHistory(ctx context.Context, r *historyRequest) (*historyRes
 	if _, err := a.views.QueueMonitor(ctx, r.QueueID); err != nil {
 		return nil, a.fail(ctx, err)
 	}
-	visits, readErr := a.views.RecentHistory(ctx, r.QueueID, r.Before, r.Limit)
+	visits, readErr := a.views.RecentHistory(ctx, r.QueueID, r.Before, r.Limit+1)
 	if readErr != nil {
 		return nil, a.fail(ctx, readErr)
 	}
+	visits, more := page(visits, r.Limit)
 	response := &historyResponse{Tagged: Tagged{tag}}
-	if len(visits) == r.Limit {
+	if more {
 		response.Body.NextBefore = visits[len(visits)-1].Version
 	}
 	response.Body.QueueID = r.QueueID

@@ -9,7 +9,8 @@ import (
 )
 
 type retentionRunsRequest struct {
-	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"10" doc:"Most runs to return."`
+	Before int64 `query:"before" minimum:"0" default:"0" doc:"Return the runs before this id; nextBefore of the answer before."`
+	Limit  int   `query:"limit" minimum:"1" maximum:"1000" default:"10" doc:"Most runs to return."`
 }
 
 type retentionRun struct {
@@ -26,7 +27,8 @@ type retentionRun struct {
 
 type retentionRunsResponse struct {
 	Body struct {
-		Runs []retentionRun `json:"runs" nullable:"false" doc:"Newest first."`
+		Runs       []retentionRun `json:"runs" nullable:"false" doc:"Newest first."`
+		NextBefore int64          `json:"nextBefore,omitempty" doc:"Where the next page starts; absent on the last."`
 	}
 }
 
@@ -42,11 +44,15 @@ func (a *api) retentionRoutes(h huma.API) {
 }
 
 func (a *api) retentionRuns(ctx context.Context, r *retentionRunsRequest) (*retentionRunsResponse, error) {
-	runs, err := a.views.RetentionRuns(ctx, r.Limit)
+	runs, err := a.views.RetentionRuns(ctx, r.Before, r.Limit+1)
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
+	runs, more := page(runs, r.Limit)
 	response := &retentionRunsResponse{}
+	if more {
+		response.Body.NextBefore = runs[len(runs)-1].ID
+	}
 	response.Body.Runs = make([]retentionRun, len(runs))
 	for i, one := range runs {
 		response.Body.Runs[i] = retentionRun(one)

@@ -64,7 +64,7 @@ func (s *Store) RecentHistory(ctx context.Context, queueID string, before int64,
 	rows, err := s.pool.Query(ctx, `
 		SELECT v.version, v.patient_id, patient_name, priority, consultation_type, outcome, notes, completed_at, j.check_in_time, j.begun_at
 		FROM (
-			SELECT * FROM recent_history_view WHERE queue_id = $1 AND ($2 = 0 OR version < $2) ORDER BY version DESC LIMIT $3
+			SELECT * FROM recent_history_view WHERE queue_id = $1 AND ($2::bigint = 0 OR version < $2) ORDER BY version DESC LIMIT $3
 		) AS v LEFT JOIN LATERAL (
 			SELECT max(occurred_at) FILTER (WHERE event_name = 'PatientCheckedIn') AS check_in_time,
 			       max(occurred_at) FILTER (WHERE event_name = 'PatientCalled') AS begun_at

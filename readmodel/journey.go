@@ -68,11 +68,11 @@ func (s *Store) VisitOf(ctx context.Context, queueID, patientID string, before i
 	rows, err := s.pool.Query(ctx, `
 		WITH began AS (
 			SELECT version FROM patient_journey_view
-			WHERE queue_id = $1 AND patient_id = $2 AND event_name = 'PatientCheckedIn' AND ($3 = 0 OR version < $3)
+			WHERE queue_id = $1 AND patient_id = $2 AND event_name = 'PatientCheckedIn' AND ($3::bigint = 0 OR version < $3)
 			ORDER BY version DESC LIMIT 2
 		)
 		SELECT version, event_name, status, place, detail, occurred_at FROM patient_journey_view
-		WHERE queue_id = $1 AND patient_id = $2 AND version >= (SELECT min(version) FROM began) AND ($3 = 0 OR version < $3)
+		WHERE queue_id = $1 AND patient_id = $2 AND version >= (SELECT min(version) FROM began) AND ($3::bigint = 0 OR version < $3)
 		ORDER BY version`, queueID, patientID, before)
 	if err != nil {
 		return Visit{}, fmt.Errorf("read the journey of a patient of queue %q: %w", queueID, err)

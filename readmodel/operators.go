@@ -31,7 +31,7 @@ type OperatorAction struct {
 func (s *Store) OperatorActions(ctx context.Context, before int64, limit int) ([]OperatorAction, error) {
 	rows, err := s.pool.Query(ctx, `
 		SELECT id, actor, action, target, reason, affected, taken_at FROM operator_actions
-		WHERE $1 = 0 OR id < $1 ORDER BY id DESC LIMIT $2`, before, limit)
+		WHERE $1::bigint = 0 OR id < $1 ORDER BY id DESC LIMIT $2`, before, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the operators' actions: %w", err)
 	}

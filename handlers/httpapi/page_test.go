@@ -114,3 +114,20 @@ func TestEveryPageTellsHowManyEventsArePending(t *testing.T) {
 		t.Errorf("%v and then %v are pending, want %v", first["count"], second["count"], want)
 	}
 }
+
+// A cursor may be as large as an id can be.
+func TestCursorsMayBeLarge(t *testing.T) {
+	f := newFixture(t)
+	f.fillLists()
+	const largest = "9223372036854775807"
+	for _, path := range []string{
+		"/api/events/queue-1?afterVersion=" + largest, "/api/outbox?after=" + largest, "/api/outbox/pending?after=" + largest,
+		"/api/poison?after=" + largest, "/api/poison/groups?after=" + largest + "." + largest + ".x",
+		"/api/operator-actions?before=" + largest, "/api/retention?before=" + largest,
+		"/api/v1/waiting-room/queue-1/recent-history?before=" + largest, "/api/v1/waiting-room/queue-1/journey?patientId=p-1&before=" + largest,
+	} {
+		if got := f.get(path); got.status != http.StatusOK {
+			t.Errorf("%s: %d %s", path, got.status, got.body)
+		}
+	}
+}

@@ -21,7 +21,7 @@ type Conditional struct {
 
 // Tagged is the header of an answer to which Conditional may refer.
 type Tagged struct {
-	ETag string `header:"ETag" doc:"Changes with the queue's events, and with every minute: answers tell how long patients have waited."`
+	ETag string `header:"ETag" doc:"Changes with the events of what is shown, and with every minute: answers tell how long patients have waited."`
 }
 
 // conditional describes the answer to a client that has the view already.
@@ -33,7 +33,7 @@ func conditional(o huma.Operation) huma.Operation {
 }
 
 // unchanged returns the tag of a queue's view, and 304 where the client has that
-// already. Tags are weak: an answer also tells times, to the minute.
+// already.
 func (a *api) unchanged(ctx context.Context, c Conditional, queueID string, projections ...readmodel.Projection) (tag string, err error) {
 	version, err := a.views.QueueVersion(ctx, queueID, projections...)
 	if err != nil {
@@ -42,7 +42,13 @@ func (a *api) unchanged(ctx context.Context, c Conditional, queueID string, proj
 	if version == 0 {
 		return "", nil // the view will say that there is no such queue
 	}
-	tag = fmt.Sprintf(`W/"%d-%d"`, version, time.Now().Unix()/60)
+	return c.match(strconv.FormatInt(version, 10))
+}
+
+// match returns the tag of a state, and 304 where the client has that already. Tags are
+// weak: an answer also tells times, to the minute.
+func (c Conditional) match(state string) (tag string, err error) {
+	tag = fmt.Sprintf(`W/"%s-%d"`, state, time.Now().Unix()/60)
 	for _, known := range strings.Split(c.IfNoneMatch, ",") {
 		if known = strings.TrimSpace(known); known == tag || known == "*" {
 			return tag, huma.ErrorWithHeaders(huma.Status304NotModified(), http.Header{"ETag": {tag}})

@@ -312,8 +312,11 @@ func TestViewsHaveTags(t *testing.T) {
 	f := newFixture(t)
 	f.arrive("p", "low")
 	f.project("queue-1")
-	for _, view := range []string{"monitor", "queue-state", "next-turn", "recent-history", "board", "journey?patientId=p", "explain?patientId=p"} {
-		path := "/api/v1/waiting-room/queue-1/" + view
+	const queue = "/api/v1/waiting-room/queue-1/"
+	for _, path := range []string{
+		queue + "monitor", queue + "queue-state", queue + "next-turn", queue + "recent-history", queue + "board",
+		queue + "journey?patientId=p", queue + "explain?patientId=p", "/api/waiting-room/monitor",
+	} {
 		tag, again := "", answer{}
 		for range 2 { // a minute may end in between
 			tag = f.get(path).header.Get("ETag")
@@ -322,14 +325,16 @@ func TestViewsHaveTags(t *testing.T) {
 			}
 		}
 		if tag == "" || again.status != http.StatusNotModified || again.body != "" || again.header.Get("ETag") != tag {
-			t.Errorf("%s: tag %q, then %d %q", view, tag, again.status, again.body)
+			t.Errorf("%s: tag %q, then %d %q", path, tag, again.status, again.body)
 		}
 	}
-	tag := f.get("/api/v1/waiting-room/queue-1/queue-state").header.Get("ETag")
+	state, monitor := f.get(queue+"queue-state").header.Get("ETag"), f.get("/api/waiting-room/monitor").header.Get("ETag")
 	f.arrive("q", "low")
 	f.project("queue-1")
-	if got := f.do(http.MethodGet, "/api/v1/waiting-room/queue-1/queue-state", "", "", "If-None-Match", tag); got.status != http.StatusOK {
-		t.Errorf("after a change: %d", got.status)
+	for path, tag := range map[string]string{queue + "queue-state": state, "/api/waiting-room/monitor": monitor} {
+		if got := f.do(http.MethodGet, path, "", "", "If-None-Match", tag); got.status != http.StatusOK {
+			t.Errorf("%s after a change: %d", path, got.status)
+		}
 	}
 }
 

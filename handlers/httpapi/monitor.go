@@ -57,11 +57,13 @@ func toMonitor(q readmodel.QueueMonitor) monitor {
 
 type monitorsRequest struct {
 	Consistency
+	Conditional
 	After string `query:"after" maxLength:"128" doc:"Return the queues behind this id; next of the answer before."`
 	Limit int    `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"Most queues to return."`
 }
 
 type monitorsResponse struct {
+	Tagged
 	Body struct {
 		Queues               []monitor `json:"queues" nullable:"false"`
 		TotalPatientsWaiting int       `json:"totalPatientsWaiting" doc:"Sum over the queues of this answer."`
@@ -70,9 +72,9 @@ type monitorsResponse struct {
 }
 
 func (a *api) monitorRoutes(h huma.API) {
-	huma.Register(h, operation("monitor-all", http.MethodGet, "/api/waiting-room/monitor", "Waiting room",
+	huma.Register(h, conditional(operation("monitor-all", http.MethodGet, "/api/waiting-room/monitor", "Waiting room",
 		"All queues at a glance", "Reads the view of the projection `monitor`, in the order of the queues' ids.",
-		http.StatusUnprocessableEntity), a.monitors)
+		http.StatusUnprocessableEntity)), a.monitors)
 	huma.Register(h, conditional(operation("monitor", http.MethodGet, "/api/v1/waiting-room/{queueId}/monitor", "Waiting room",
 		"One queue at a glance", "Reads the view of the projection `monitor`.",
 		http.StatusNotFound, http.StatusUnprocessableEntity)), a.monitor)
@@ -82,12 +84,21 @@ func (a *api) monitors(ctx context.Context, r *monitorsRequest) (*monitorsRespon
 	if err := a.caughtUp(ctx, r.Consistency, readmodel.Monitor); err != nil {
 		return nil, err
 	}
+	// The state first: what is read afterwards is as new or newer.
+	progress, err := a.views.Progress(ctx, readmodel.Monitor)
+	if err != nil {
+		return nil, a.fail(ctx, err)
+	}
+	tag, err := r.match(progress)
+	if err != nil {
+		return nil, err
+	}
 	queues, err := a.views.QueueMonitors(ctx, r.After, r.Limit+1)
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
 	queues, more := page(queues, r.Limit)
-	response := &monitorsResponse{}
+	response := &monitorsResponse{Tagged: Tagged{tag}}
 	response.Body.Queues = []monitor{}
 	for _, q := range queues {
 		response.Body.Queues = append(response.Body.Queues, toMonitor(q))

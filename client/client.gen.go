@@ -1020,16 +1020,27 @@ type MonitorsResponseBody struct {
 
 // NextTurnResponseBody defines model for NextTurnResponseBody.
 type NextTurnResponseBody struct {
-	CalledAt         *time.Time                 `json:"calledAt"`
-	CheckInTime      time.Time                  `json:"checkInTime"`
-	ClaimedAt        *time.Time                 `json:"claimedAt"`
-	ConsultationType string                     `json:"consultationType"`
-	PatientId        string                     `json:"patientId"`
-	PatientName      string                     `json:"patientName"`
-	Priority         string                     `json:"priority"`
-	ProjectedAt      time.Time                  `json:"projectedAt"`
-	StationId        *string                    `json:"stationId"`
-	Status           NextTurnResponseBodyStatus `json:"status"`
+	// CalledAt When the consultation began; null before.
+	CalledAt    *time.Time `json:"calledAt"`
+	CheckInTime time.Time  `json:"checkInTime"`
+
+	// ClaimedAt When the patient was called to the room; null before.
+	ClaimedAt        *time.Time `json:"claimedAt"`
+	ConsultationType string     `json:"consultationType"`
+	PatientId        string     `json:"patientId"`
+	PatientName      string     `json:"patientName"`
+	Priority         string     `json:"priority"`
+	ProjectedAt      time.Time  `json:"projectedAt"`
+
+	// StationId The room; null until the patient is called to one.
+	//
+	// Example: room-1
+	StationId *string `json:"stationId"`
+
+	// Status claimed: called to a room; cashier-called: at a desk; called: the consultation has begun.
+	//
+	// Example: claimed
+	Status NextTurnResponseBodyStatus `json:"status"`
 
 	// TicketNumber What displays show.
 	//
@@ -1042,7 +1053,9 @@ type NextTurnResponseBody struct {
 	WaitTimeMinutes float64 `json:"waitTimeMinutes"`
 }
 
-// NextTurnResponseBodyStatus defines model for NextTurnResponseBody.Status.
+// NextTurnResponseBodyStatus claimed: called to a room; cashier-called: at a desk; called: the consultation has begun.
+//
+// Example: claimed
 type NextTurnResponseBodyStatus string
 
 // OperatorAction defines model for OperatorAction.
@@ -1112,8 +1125,11 @@ type PendingResponseBody struct {
 	// Count Events that wait to be published, in all.
 	Count int64 `json:"count"`
 
-	// Events The oldest of them.
+	// Events Oldest first.
 	Events []OutboxEvent `json:"events"`
+
+	// NextAfter Where the next page starts; absent on the last.
+	NextAfter *int64 `json:"nextAfter,omitempty"`
 }
 
 // PoisonGroup defines model for PoisonGroup.
@@ -1139,8 +1155,11 @@ type PoisonGroup struct {
 
 // PoisonGroupsResponseBody defines model for PoisonGroupsResponseBody.
 type PoisonGroupsResponseBody struct {
-	// Groups Those with the most waiting messages first.
+	// Groups Those with the most waiting messages first; among equals those seen last.
 	Groups []PoisonGroup `json:"groups"`
+
+	// Next Where the next page starts; absent on the last.
+	Next *string `json:"next,omitempty"`
 }
 
 // PoisonKindOrderBody defines model for PoisonKindOrderBody.
@@ -1399,6 +1418,9 @@ type RetentionRun struct {
 
 // RetentionRunsResponseBody defines model for RetentionRunsResponseBody.
 type RetentionRunsResponseBody struct {
+	// NextBefore Where the next page starts; absent on the last.
+	NextBefore *int64 `json:"nextBefore,omitempty"`
+
 	// Runs Newest first.
 	Runs []RetentionRun `json:"runs"`
 }
@@ -1617,6 +1639,9 @@ type OutboxParamsStatus string
 
 // OutboxPendingParams defines parameters for OutboxPending.
 type OutboxPendingParams struct {
+	// After Return the events behind this id; nextAfter of the answer before.
+	After *int64 `form:"after,omitempty" json:"after,omitempty"`
+
 	// Limit Most events to return.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 }
@@ -1644,6 +1669,9 @@ type PoisonParamsStatus string
 
 // PoisonGroupsParams defines parameters for PoisonGroups.
 type PoisonGroupsParams struct {
+	// After Return the groups behind this one; next of the answer before.
+	After *string `form:"after,omitempty" json:"after,omitempty"`
+
 	// Limit Most groups to return.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 }
@@ -1668,6 +1696,9 @@ type RegisterParams struct {
 
 // RetentionRunsParams defines parameters for RetentionRuns.
 type RetentionRunsParams struct {
+	// Before Return the runs before this id; nextBefore of the answer before.
+	Before *int64 `form:"before,omitempty" json:"before,omitempty"`
+
 	// Limit Most runs to return.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 }
@@ -1802,6 +1833,9 @@ type MonitorAllParams struct {
 
 	// Limit Most queues to return.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// IfNoneMatch The ETag of an earlier answer; where nothing has changed the answer is 304 without a body.
+	IfNoneMatch *string `json:"If-None-Match,omitempty"`
 }
 
 // CashierCallNextJSONRequestBody defines body for CashierCallNext for application/json ContentType.
@@ -2474,7 +2508,7 @@ type ClientInterface interface {
 
 	// NextTurn Whose turn it is
 	//
-	// Who has been called and has not come yet, else the first in the line. Reads the view of the projection `next-turn`.
+	// Who is called to a room, else to a desk, else the first of those who wait, else one whose consultation has begun; 404 where nobody is present. Reads the view of the projection `next-turn`.
 	//
 	// Corresponds with GET /api/v1/waiting-room/{queueId}/next-turn (the `NextTurn` operationId).
 	NextTurn(ctx context.Context, queueId string, params *NextTurnParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3721,7 +3755,7 @@ func (c *Client) Monitor(ctx context.Context, queueId string, params *MonitorPar
 
 // NextTurn Whose turn it is
 //
-// Who has been called and has not come yet, else the first in the line. Reads the view of the projection `next-turn`.
+// Who is called to a room, else to a desk, else the first of those who wait, else one whose consultation has begun; 404 where nobody is present. Reads the view of the projection `next-turn`.
 //
 // Corresponds with GET /api/v1/waiting-room/{queueId}/next-turn (the `NextTurn` operationId).
 func (c *Client) NextTurn(ctx context.Context, queueId string, params *NextTurnParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4921,6 +4955,18 @@ func NewOutboxPendingRequest(server string, params *OutboxPendingParams) (*http.
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
 
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Limit != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
@@ -5284,6 +5330,18 @@ func NewPoisonGroupsRequest(server string, params *PoisonGroupsParams) (*http.Re
 		// styled parameters, preserving literal commas as delimiters
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
 
 		if params.Limit != nil {
 
@@ -5821,6 +5879,18 @@ func NewRetentionRunsRequest(server string, params *RetentionRunsParams) (*http.
 		// styled parameters, preserving literal commas as delimiters
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
+
+		if params.Before != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "before", *params.Before, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
 
 		if params.Limit != nil {
 
@@ -6901,6 +6971,21 @@ func NewMonitorAllRequest(server string, params *MonitorAllParams) (*http.Reques
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
@@ -7502,7 +7587,7 @@ type ClientWithResponsesInterface interface {
 
 	// NextTurnWithResponse Whose turn it is
 	//
-	// Who has been called and has not come yet, else the first in the line. Reads the view of the projection `next-turn`.
+	// Who is called to a room, else to a desk, else the first of those who wait, else one whose consultation has begun; 404 where nobody is present. Reads the view of the projection `next-turn`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -12803,6 +12888,11 @@ func (r CompleteAttentionResponse) ContentType() string {
 	return ""
 }
 
+// MonitorAllResponse200Headers the declared response headers of an HTTP 200 response for MonitorAll
+type MonitorAllResponse200Headers struct {
+	ETag *string
+}
+
 type MonitorAllResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -12822,6 +12912,8 @@ type MonitorAllResponse struct {
 	ApplicationproblemJSON500 *ErrorModel
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *ErrorModel
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *MonitorAllResponse200Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -13819,7 +13911,7 @@ func (c *ClientWithResponses) MonitorWithResponse(ctx context.Context, queueId s
 
 // NextTurnWithResponse Whose turn it is
 //
-// Who has been called and has not come yet, else the first in the line. Reads the view of the projection `next-turn`.
+// Who is called to a room, else to a desk, else the first of those who wait, else one whose consultation has begun; 404 where nobody is present. Reads the view of the projection `next-turn`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -18648,6 +18740,9 @@ func ParseMonitorAllResponse(rsp *http.Response) (*MonitorAllResponse, error) {
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest ErrorModel
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -18697,6 +18792,19 @@ func ParseMonitorAllResponse(rsp *http.Response) (*MonitorAllResponse, error) {
 		}
 		response.ApplicationproblemJSON503 = &dest
 
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers MonitorAllResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil

@@ -2,7 +2,6 @@ package waitingroom
 
 import (
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -73,43 +72,30 @@ func (v *validation) identifier(field, value string) string {
 	return v.name(field, value, 1)
 }
 
-// name is an id, of minLength runes at least. It has no characters that are not seen: two
-// that look alike would be two desks.
+// name is an id, of minLength runes at least.
 func (v *validation) name(field, value string, minLength int) string {
-	return v.check(field, strings.TrimSpace(value), minLength, MaxIDLength, func(r rune) bool {
-		return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) && !redirects(r)
-	})
+	return v.check(field, value, minLength, MaxIDLength, NameFault)
 }
 
 func (v *validation) line(field, value string, minLength, maxLength int) string {
-	return v.check(field, strings.TrimSpace(value), minLength, maxLength, unicode.IsControl)
+	return v.check(field, value, minLength, maxLength, LineFault)
 }
 
 func (v *validation) notes(field, value string) string {
-	return v.check(field, strings.TrimSpace(value), 0, MaxNotesLength, func(r rune) bool {
-		return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t'
-	})
+	return v.check(field, value, 0, MaxNotesLength, TextFault)
 }
 
-func (v *validation) check(field, value string, minLength, maxLength int, forbidden func(rune) bool) string {
+// check returns a value without blanks around it.
+func (v *validation) check(field, value string, minLength, maxLength int, faultOf func(string) string) string {
+	value = strings.TrimSpace(value)
 	length := utf8.RuneCountInString(value)
-	switch {
-	case !utf8.ValidString(value):
-		v.add(field, "must be valid UTF-8")
+	switch wrong := faultOf(value); {
 	case length == 0 && minLength > 0:
 		v.add(field, "is required")
 	case length < minLength || length > maxLength:
 		v.add(field, lengthRule(minLength, maxLength))
-	case strings.IndexFunc(value, forbidden) >= 0:
-		v.add(field, "must not contain control characters or invisible ones")
-	case strings.IndexFunc(value, redirects) >= 0:
-		v.add(field, "must not contain characters that change the direction of the text around them")
+	case wrong != "":
+		v.add(field, wrong)
 	}
 	return value
-}
-
-// redirects reports whether a character embeds, overrides or isolates the direction
-// of text: it could make one name look like another. Arabic and Hebrew need none.
-func redirects(r rune) bool {
-	return r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
 }

@@ -13,9 +13,9 @@ import (
 type explainRequest struct {
 	Consistency
 	Conditional
-	QueueID   string    `path:"queueId" minLength:"1" maxLength:"128" doc:"The queue." example:"queue-1"`
-	PatientID string    `query:"patientId" required:"true" minLength:"1" maxLength:"128" doc:"The patient." example:"patient-1"`
-	At        time.Time `query:"at" doc:"Explain the queue as it was at that moment; now unless given. It is read from the queue's events, which takes the longer the more there are." example:"2026-02-19T10:00:00Z"`
+	QueueID   string `path:"queueId" minLength:"1" maxLength:"128" doc:"The queue." example:"queue-1"`
+	PatientID string `query:"patientId" required:"true" minLength:"1" maxLength:"128" doc:"The patient." example:"patient-1"`
+	At        string `query:"at" format:"date-time" doc:"Explain the queue as it was at that moment; now unless given. It is read from the queue's events, which takes the longer the more there are." example:"2026-02-19T10:00:00Z"`
 }
 
 type aheadPatient struct {
@@ -56,6 +56,10 @@ func (a *api) explainRoutes(h huma.API) {
 }
 
 func (a *api) explain(ctx context.Context, r *explainRequest) (*explainResponse, error) {
+	at, err := pastMoment(ctx, r.At, time.Now())
+	if err != nil {
+		return nil, err
+	}
 	if err := a.caughtUp(ctx, r.Consistency, readmodel.QueueState, readmodel.Monitor); err != nil {
 		return nil, err
 	}
@@ -63,7 +67,7 @@ func (a *api) explain(ctx context.Context, r *explainRequest) (*explainResponse,
 	if err != nil {
 		return nil, err
 	}
-	state, at, readErr := a.stateAt(ctx, r.QueueID, r.At)
+	state, explained, readErr := a.stateAt(ctx, r.QueueID, at)
 	if readErr != nil {
 		return nil, a.fail(ctx, readErr)
 	}
@@ -73,9 +77,9 @@ func (a *api) explain(ctx context.Context, r *explainRequest) (*explainResponse,
 	}
 	response := &explainResponse{Tagged: Tagged{tag}}
 	b := &response.Body
-	b.QueueID, b.At, b.PatientID, b.TicketNumber, b.Status = r.QueueID, at, place.PatientID, place.TicketNumber, place.Status
+	b.QueueID, b.At, b.PatientID, b.TicketNumber, b.Status = r.QueueID, explained, place.PatientID, place.TicketNumber, place.Status
 	b.Place, b.Priority, b.CheckInTime = place.PresentPatient.Place, place.Priority, place.CheckInTime
-	b.WaitTimeMinutes = minutesBetween(place.CheckInTime, at)
+	b.WaitTimeMinutes = minutesBetween(place.CheckInTime, explained)
 	b.PatientsAhead, b.Rule, b.EstimatedWaitMinutes, b.EstimateBasis = len(place.Ahead), ruleOfTheLine, wholeMinutes(place.Estimate), place.Basis
 	b.Ahead = make([]aheadPatient, len(place.Ahead))
 	for i, p := range place.Ahead {
@@ -86,12 +90,31 @@ func (a *api) explain(ctx context.Context, r *explainRequest) (*explainResponse,
 	return response, nil
 }
 
+// maxClockSkew is how far a client's clock may be ahead.
+const maxClockSkew = 30 * time.Second
+
+// pastMoment reads the moment that is to be explained, nil for now. What is to come
+// nobody knows.
+func pastMoment(ctx context.Context, at string, now time.Time) (*time.Time, error) {
+	if at == "" {
+		return nil, nil //nolint:nilnil // no moment is no mistake
+	}
+	moment, err := time.Parse(time.RFC3339, at)
+	switch {
+	case err != nil:
+		return nil, fieldError(ctx, "query.at", "must be a moment such as 2026-02-19T10:00:00Z")
+	case moment.After(now.Add(maxClockSkew)):
+		return nil, fieldError(ctx, "query.at", "must not be in the future")
+	}
+	return &moment, nil
+}
+
 // stateAt is the state of a queue at a moment, now for none.
-func (a *api) stateAt(ctx context.Context, queueID string, at time.Time) (readmodel.QueueStateView, time.Time, error) {
-	if at.IsZero() {
+func (a *api) stateAt(ctx context.Context, queueID string, at *time.Time) (readmodel.QueueStateView, time.Time, error) {
+	if at == nil {
 		state, err := a.views.QueueStateOf(ctx, queueID)
 		return state, time.Now().UTC(), err
 	}
-	state, err := a.views.QueueStateAt(ctx, queueID, at)
-	return state, at, err
+	state, err := a.views.QueueStateAt(ctx, queueID, *at)
+	return state, *at, err
 }

@@ -298,8 +298,12 @@ func TestExplain(t *testing.T) {
 	if past["status"] != "waiting-cashier" || past["patientsAhead"] != 0.0 {
 		t.Errorf("in the past it was %v", past)
 	}
+	at := func(ahead time.Duration) string {
+		return "patientId=late&at=" + time.Now().UTC().Add(ahead).Format(time.RFC3339)
+	}
 	for query, status := range map[string]int{
 		"patientId=nobody": 404, "": 422, "patientId=late&at=yesterday": 422, "patientId=late&at=2001-01-01T00:00:00Z": 404,
+		"patientId=late&at=0001-01-01T00:00:00Z": 404, at(time.Hour): 422, at(10 * time.Second): 200,
 	} {
 		if got := f.get("/api/v1/waiting-room/queue-1/explain?" + query); got.status != status {
 			t.Errorf("%q: %d, want %d: %s", query, got.status, status, got.body)

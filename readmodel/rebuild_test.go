@@ -92,11 +92,11 @@ func TestTheRebuilderRunsOneRebuildAProjection(t *testing.T) {
 	}
 	rebuilder := readmodel.NewRebuilder(f.views, slog.New(slog.DiscardHandler))
 	defer rebuilder.Close()
-	if err := rebuilder.Start(readmodel.Monitor); err != nil {
+	if err := rebuilder.Start(readmodel.Unrecorded, readmodel.Monitor); err != nil {
 		t.Fatal(err)
 	}
 	var running *readmodel.RebuildRunningError
-	if err := rebuilder.Start(readmodel.History, readmodel.Monitor); !errors.As(err, &running) || rebuilder.Running("history") {
+	if err := rebuilder.Start(readmodel.Unrecorded, readmodel.History, readmodel.Monitor); !errors.As(err, &running) || rebuilder.Running("history") {
 		t.Errorf("a second start gave %v and started history: %t", err, rebuilder.Running("history"))
 	}
 	if err := tx.Rollback(t.Context()); err != nil {
@@ -106,6 +106,31 @@ func TestTheRebuilderRunsOneRebuildAProjection(t *testing.T) {
 	checkpoint, err := f.views.CheckpointOf(t.Context(), "monitor")
 	if err != nil || checkpoint.RebuiltAt == nil {
 		t.Errorf("after the rebuild the checkpoint is %+v, error %v", checkpoint, err)
+	}
+}
+
+// What cannot be recorded is not begun, and stands in nobody's way.
+func TestTheRebuilderBeginsNothingUnrecorded(t *testing.T) {
+	f := newFixture(t)
+	f.apply(t, f.store(t, "q", created("q"))...)
+	f.rebuild(t, readmodel.Monitor) // there are tables to go back to
+	rebuilder := readmodel.NewRebuilder(f.views, slog.New(slog.DiscardHandler))
+	defer rebuilder.Close()
+	away := errors.New("the database is away")
+	refuse := func() error { return away }
+	for what, begin := range map[string]func() error{
+		"a rebuild":  func() error { return rebuilder.Start(refuse, readmodel.History, readmodel.Monitor) },
+		"a rollback": func() error { return rebuilder.RollBack(t.Context(), refuse, readmodel.Monitor) },
+		"a queue":    func() error { return rebuilder.StartQueue(refuse, "q") },
+	} {
+		for range 2 {
+			if err := begin(); !errors.Is(err, away) || rebuilder.Running("monitor") || rebuilder.Running("history") {
+				t.Errorf("%s: %v, running: %t", what, err, rebuilder.Running("monitor"))
+			}
+		}
+	}
+	if _, err := f.views.RebuildStateOf(t.Context(), "history"); err == nil {
+		t.Error("history was rebuilt")
 	}
 }
 
@@ -211,7 +236,7 @@ func TestAnEventAtTheEndOfARebuildComesAgain(t *testing.T) {
 	}
 	rebuilder := readmodel.NewRebuilder(f.views, slog.New(slog.DiscardHandler))
 	defer rebuilder.Close()
-	if err := rebuilder.Start(readmodel.Monitor); err != nil {
+	if err := rebuilder.Start(readmodel.Unrecorded, readmodel.Monitor); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, func() bool {

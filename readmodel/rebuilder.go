@@ -39,45 +39,86 @@ func NewRebuilder(store *Store, logger *slog.Logger) *Rebuilder {
 	}
 }
 
-// Start begins the rebuilds, which run one after another, or returns *RebuildRunningError and begins none.
-func (r *Rebuilder) Start(projections ...Projection) error {
-	return r.start(r.store.Rebuild, "rebuild", projections...)
+// Start begins the rebuilds, which run one after another, once record has noted them. It
+// returns *RebuildRunningError, or record's error, and begins none.
+func (r *Rebuilder) Start(record func() error, projections ...Projection) error {
+	return r.start(record, r.store.Rebuild, "rebuild", projections...)
 }
 
-// RollBack begins to put the tables back that a projection's last rebuild replaced. It
-// returns *RebuildRunningError, or *NotFoundError or *PreviousError where that cannot be.
-func (r *Rebuilder) RollBack(ctx context.Context, p Projection) error {
+// RollBack begins to put the tables back that a projection's last rebuild replaced, once
+// record has noted it. It returns *RebuildRunningError or record's error, or
+// *NotFoundError or *PreviousError where that cannot be.
+func (r *Rebuilder) RollBack(ctx context.Context, record func() error, p Projection) error {
 	if err := r.store.canRollBack(ctx, p); err != nil {
 		return err
 	}
-	return r.start(func(ctx context.Context, p Projection, progress func(Progress)) (int64, error) {
+	return r.start(record, func(ctx context.Context, p Projection, progress func(Progress)) (int64, error) {
 		return 0, r.store.RollBack(ctx, p, progress)
 	}, "rollback", p)
 }
 
+// Unrecorded is for what nobody has asked for.
+func Unrecorded() error { return nil }
+
 // rebuilding makes one projection's tables.
 type rebuilding func(ctx context.Context, p Projection, progress func(Progress)) (events int64, err error)
 
-func (r *Rebuilder) start(work rebuilding, what string, projections ...Projection) error {
+func (r *Rebuilder) start(record func() error, work rebuilding, what string, projections ...Projection) error {
+	claim := func() error {
+		for _, p := range projections {
+			if _, running := r.running[p.ID]; running {
+				return &RebuildRunningError{ProjectionID: p.ID}
+			}
+		}
+		for _, p := range projections {
+			r.running[p.ID] = Progress{}
+		}
+		return nil
+	}
+	release := func() {
+		for _, p := range projections {
+			delete(r.running, p.ID)
+		}
+	}
+	return r.begin(claim, release, record, func() {
+		// One after another: each holds a connection for as long as it takes.
+		for _, p := range projections {
+			r.run(work, what, p)
+		}
+	})
+}
+
+// begin works in the background on what has been claimed and recorded. Claimed first,
+// since what is refused is not recorded; recorded then, since what is not is not begun.
+func (r *Rebuilder) begin(claim func() error, release func(), record func() error, work func()) error {
+	if err := r.claim(claim); err != nil {
+		return err
+	}
+	if err := record(); err != nil {
+		defer r.group.Done()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		release()
+		return err
+	}
+	go func() {
+		defer r.group.Done()
+		work()
+	}()
+	return nil
+}
+
+// claim takes what begin works on; Close waits from here on.
+func (r *Rebuilder) claim(claim func() error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.ctx.Err(); err != nil {
 		return fmt.Errorf("the process is stopping: %w", err)
 	}
-	for _, p := range projections {
-		if _, running := r.running[p.ID]; running {
-			return &RebuildRunningError{ProjectionID: p.ID}
-		}
+	if err := claim(); err != nil {
+		return err
 	}
-	for _, p := range projections {
-		r.running[p.ID] = Progress{}
-	}
-	// One after another: each holds a connection for as long as it takes.
-	r.group.Go(func() {
-		for _, p := range projections {
-			r.run(work, what, p)
-		}
-	})
+	r.group.Add(1)
 	return nil
 }
 
@@ -98,19 +139,17 @@ func (e *QueueRebuildError) Error() string {
 	return "other queues are being rebuilt; wait until one has ended"
 }
 
-// StartQueue begins to rebuild one queue in all projections, or returns *QueueRebuildError.
-func (r *Rebuilder) StartQueue(queueID string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err := r.ctx.Err(); err != nil {
-		return fmt.Errorf("the process is stopping: %w", err)
+// StartQueue begins to rebuild one queue in all projections, once record has noted it, or
+// returns *QueueRebuildError or record's error.
+func (r *Rebuilder) StartQueue(record func() error, queueID string) error {
+	claim := func() error {
+		if r.queues[queueID] || len(r.queues) >= maxQueues {
+			return &QueueRebuildError{QueueID: queueID, Running: r.queues[queueID]}
+		}
+		r.queues[queueID] = true
+		return nil
 	}
-	if r.queues[queueID] || len(r.queues) >= maxQueues {
-		return &QueueRebuildError{QueueID: queueID, Running: r.queues[queueID]}
-	}
-	r.queues[queueID] = true
-	r.group.Go(func() { r.runQueue(queueID) })
-	return nil
+	return r.begin(claim, func() { delete(r.queues, queueID) }, record, func() { r.runQueue(queueID) })
 }
 
 // Running reports whether this process is rebuilding a projection.
@@ -180,7 +219,7 @@ func (r *Rebuilder) resume(ctx context.Context) bool {
 	}
 	for _, state := range unfinished {
 		if p, known := ProjectionByID(state.ProjectionID); known && !r.Running(p.ID) {
-			_ = r.Start(p) // one that runs elsewhere says so in the log
+			_ = r.Start(Unrecorded, p) // one that runs elsewhere says so in the log
 		}
 	}
 	return len(unfinished) > 0

@@ -92,22 +92,19 @@ func (a *api) rebuild(ctx context.Context, r *rebuildRequest) (*rebuildResponse,
 	for _, p := range projections {
 		response.Body.Projections = append(response.Body.Projections, p.ID)
 	}
-	if err := a.rebuilds.Start(projections...); err != nil {
-		return nil, a.fail(ctx, err)
-	}
 	target := r.ProjectionID
 	if target == "" {
 		target = "all"
 	}
-	return response, a.recorded(ctx, operatorOf(ctx, r.Actor, r.Reason), "projection.rebuild", target)
+	if err := a.rebuilds.Start(a.record(ctx, operatorOf(ctx, r.Actor, r.Reason), "projection.rebuild", target), projections...); err != nil {
+		return nil, a.fail(ctx, err)
+	}
+	return response, nil
 }
 
-// recorded notes what an operator has begun.
-func (a *api) recorded(ctx context.Context, who readmodel.Operator, action, target string) error {
-	if err := a.views.RecordAction(ctx, who, action, target); err != nil {
-		return a.fail(ctx, err)
-	}
-	return nil
+// record notes what an operator begins.
+func (a *api) record(ctx context.Context, who readmodel.Operator, action, target string) func() error {
+	return func() error { return a.views.RecordAction(ctx, who, action, target) }
 }
 
 func (a *api) projection(ctx context.Context, id string) (readmodel.Projection, error) {
@@ -145,13 +142,13 @@ func (a *api) rollBackRebuild(ctx context.Context, r *rollBackRequest) (*rebuild
 	if err != nil {
 		return nil, err
 	}
-	if err := a.rebuilds.RollBack(ctx, p); err != nil {
+	if err := a.rebuilds.RollBack(ctx, a.record(ctx, r.Body.as(), "projection.rollback", p.ID), p); err != nil {
 		return nil, a.fail(ctx, err)
 	}
 	response := &rebuildResponse{}
 	response.Body.Success, response.Body.Message = true, "the previous tables are brought up to date and put back; follow it at /api/projections/{projectionId}/rebuild"
 	response.Body.CorrelationID, response.Body.Projections = correlationID(ctx), []string{p.ID}
-	return response, a.recorded(ctx, r.Body.as(), "projection.rollback", p.ID)
+	return response, nil
 }
 
 func (a *api) rebuildQueue(ctx context.Context, r *rebuildQueueRequest) (*operatorResponse, error) {
@@ -160,10 +157,7 @@ func (a *api) rebuildQueue(ctx context.Context, r *rebuildQueueRequest) (*operat
 		err = &readmodel.NotFoundError{Kind: readmodel.KindQueue, ID: r.QueueID}
 	}
 	if err == nil {
-		err = a.rebuilds.StartQueue(r.QueueID)
-	}
-	if err == nil {
-		err = a.views.RecordAction(ctx, operatorOf(ctx, r.Actor, r.Reason), "queue.rebuild", r.QueueID)
+		err = a.rebuilds.StartQueue(a.record(ctx, operatorOf(ctx, r.Actor, r.Reason), "queue.rebuild", r.QueueID), r.QueueID)
 	}
 	return a.acted(ctx, "rebuild of the queue started", 1, err)
 }

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/rlapp/rlapp/waitingroom"
 )
 
 // Role is what a caller may do; see the table in roles.go.
@@ -133,5 +135,8 @@ func identify(ctx context.Context, by Authenticator, credential, none string) (I
 		return Identity{}, false, &CredentialError{Reason: none}
 	}
 	identity, err := by.Authenticate(ctx, credential)
+	if fault := waitingroom.LineFault(identity.Name); err == nil && fault != "" {
+		err = &CredentialError{Reason: "the caller's name " + fault}
+	}
 	return identity, err == nil, err
 }

@@ -102,6 +102,14 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 	}
 }
 
+// A name that cannot be recorded, or looks like another one, is nobody's.
+func TestACallersNameIsReadable(t *testing.T) {
+	k := newKeyed(t, httpapi.Config{})
+	for _, name := range []string{"a\nb", "a\u202eb"} {
+		wantProblem(t, k.ask(k.key(name, nil, httpapi.Admin), http.MethodGet, "/api/outbox", ""), http.StatusUnauthorized, "")
+	}
+}
+
 // A caller with a queue scope reaches those queues, be they in the path or in the body,
 // and nothing that is about all.
 func TestAScopeHolds(t *testing.T) {

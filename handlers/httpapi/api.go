@@ -210,6 +210,9 @@ func (a *api) recoverPanic(next http.Handler) http.Handler {
 }
 
 func operation(id, method, path, tag, summary, description string, errs ...int) huma.Operation {
+	if method == http.MethodPost {
+		errs = append(errs, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+	}
 	return huma.Operation{
 		OperationID: id, Method: method, Path: path, Tags: []string{tag}, Summary: summary, Description: description,
 		Errors: append(errs, http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests,

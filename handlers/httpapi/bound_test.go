@@ -46,7 +46,7 @@ func TestRequestsInFlightAreBounded(t *testing.T) {
 }
 
 // eventually waits until something is so.
-func eventually(t *testing.T, is func() bool) {
+func eventually(t testing.TB, is func() bool) {
 	t.Helper()
 	tick, deadline := time.NewTicker(10*time.Millisecond), time.After(30*time.Second)
 	defer tick.Stop()

@@ -104,10 +104,7 @@ type commandRoute struct {
 
 // registerCommand adds the routes of a command.
 func registerCommand[B commandBody[C], C waitingroom.Command](a *api, h huma.API, r commandRoute) {
-	errs := append([]int{
-		http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
-		http.StatusUnprocessableEntity,
-	}, r.refusals...)
+	errs := append([]int{http.StatusConflict, http.StatusUnprocessableEntity}, r.refusals...)
 	carryOut := func(ctx context.Context, request *commandRequest[B]) (*commandResponse, error) {
 		return carryOut(ctx, a, request, r.message)
 	}
@@ -148,14 +145,19 @@ func actorOf(ctx context.Context, body interface{ actor() (string, bool) }) (str
 		return identity.Name, nil
 	}
 	name, needed := body.actor()
-	name = strings.TrimSpace(name)
-	switch {
-	case !printable(name):
-		return "", fieldError(ctx, "body.actor", "must not contain control characters")
-	case name != "":
-		return name, nil
-	case needed:
-		return "", fieldError(ctx, "body.actor", "is required")
+	if name = strings.TrimSpace(name); name == "" && !needed {
+		return anonymous, nil
 	}
-	return anonymous, nil
+	if fault := actorFault(name); fault != "" {
+		return "", fieldError(ctx, "body.actor", fault)
+	}
+	return name, nil
+}
+
+// actorFault says what is wrong with the name of who asks, "" for nothing.
+func actorFault(name string) string {
+	if name == "" {
+		return "is required"
+	}
+	return waitingroom.NameFault(name)
 }

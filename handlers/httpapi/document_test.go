@@ -22,12 +22,8 @@ type described struct {
 
 	OperationID, Summary string
 	Tags                 []string
-	Parameters           []struct {
-		Name, In, Description string
-		Example               any
-		Schema                schemaOf
-	}
-	RequestBody struct {
+	Parameters           []parameter
+	RequestBody          struct {
 		Content map[string]struct{ Schema schemaOf }
 	}
 	Responses map[string]struct {
@@ -36,11 +32,22 @@ type described struct {
 	}
 }
 
+type parameter struct {
+	Name, In, Description string
+	Required              bool
+	Example               any
+	Schema                schemaOf
+}
+
 type schemaOf struct {
-	Ref         string `json:"$ref"`
-	Description string
-	Examples    []any
-	Properties  map[string]schemaOf
+	Ref                 string `json:"$ref"`
+	Description, Format string
+	Type                any
+	MaxLength           int
+	Minimum, Maximum    *int64
+	Enum, Examples      []any
+	Required            []string
+	Properties          map[string]schemaOf
 }
 
 // documentOf is the OpenAPI document that an API serves.
@@ -68,10 +75,13 @@ func operations(d document) (all []*described) {
 	return all
 }
 
-// fields are those of a schema, or of the one that it refers to.
-func (d document) fields(s schemaOf) map[string]schemaOf {
+// schema follows a reference.
+func (d document) schema(s schemaOf) schemaOf {
 	if name, refers := strings.CutPrefix(s.Ref, "#/components/schemas/"); refers {
-		s = d.Components.Schemas[name]
+		return d.Components.Schemas[name]
 	}
-	return s.Properties
+	return s
 }
+
+// fields are those of a schema, or of the one that it refers to.
+func (d document) fields(s schemaOf) map[string]schemaOf { return d.schema(s).Properties }

@@ -35,23 +35,37 @@ type By struct {
 	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Why; recorded." example:"the binding is back"`
 }
 
-// Resolve implements huma.ResolverWithPath: who is authenticated is who acts.
+// Resolve implements huma.ResolverWithPath.
 func (b *By) Resolve(ctx huma.Context, prefix *huma.PathBuffer) []error {
-	b.Actor = operatorOf(ctx.Context(), b.Actor, "").Actor
-	if b.Actor == "" {
-		return []error{&huma.ErrorDetail{Location: prefix.With("actor"), Message: "is required"}}
-	}
-	return nil
+	return resolveActor(ctx, &b.Actor, prefix.With("actor"))
 }
 
 func (b By) as() readmodel.Operator { return readmodel.Operator{Actor: b.Actor, Reason: b.Reason} }
 
-// operatorOf is who acts: the caller, where there is one, else who is named.
-func operatorOf(ctx context.Context, named, reason string) readmodel.Operator {
-	if identity, known := identityOf(ctx); known {
-		named = identity.Name
+// ByQuery is By for an order without a body.
+type ByQuery struct {
+	Actor  string `query:"actor" maxLength:"128" default:"anonymous" doc:"Who does it; recorded."`
+	Reason string `query:"reason" maxLength:"1000" doc:"Why; recorded."`
+}
+
+// Resolve implements huma.Resolver.
+func (b *ByQuery) Resolve(ctx huma.Context) []error {
+	return resolveActor(ctx, &b.Actor, "query.actor")
+}
+
+func (b ByQuery) as() readmodel.Operator { return readmodel.Operator(b) }
+
+// resolveActor puts in who is authenticated, or checks who is named.
+func resolveActor(ctx huma.Context, actor *string, location string) []error {
+	if identity, known := identityOf(ctx.Context()); known {
+		*actor = identity.Name
+		return nil
 	}
-	return readmodel.Operator{Actor: strings.TrimSpace(named), Reason: reason}
+	*actor = strings.TrimSpace(*actor)
+	if fault := actorFault(*actor); fault != "" {
+		return []error{&huma.ErrorDetail{Location: location, Message: fault}}
+	}
+	return nil
 }
 
 type retryEventRequest struct {

@@ -183,6 +183,9 @@ func init() {
 	huma.NewErrorWithContext = func(hctx huma.Context, status int, message string, errs ...error) huma.StatusError {
 		return validationProblem(hctx.Context(), status, message, errs)
 	}
+	// Else "Actor" would be checked in the place of "actor", or not at all beside it, and
+	// encoding/json takes the last of them.
+	huma.ValidateStrictCasing = true
 }
 
 // validationProblem turns huma's findings into a problem. Values are not
@@ -213,12 +216,18 @@ func validationProblem(ctx context.Context, status int, message string, errs []e
 const (
 	missingPrefix = "expected required property "
 	missingSuffix = " to be present"
+	// goTypes begins what encoding/json says of numbers that are right in every other
+	// way. It names types of Go.
+	goTypes = "json: cannot unmarshal "
 )
 
 func fieldProblem(d *huma.ErrorDetail) FieldProblem {
 	location, message := d.Location, d.Message
 	if name, ok := strings.CutPrefix(message, missingPrefix); ok {
 		location, message = location+"."+strings.TrimSuffix(name, missingSuffix), "is required"
+	}
+	if strings.HasPrefix(message, goTypes) {
+		message = "has a number in a form that is not read, such as 1e2 for 100"
 	}
 	return FieldProblem{Field: location[strings.LastIndexByte(location, '.')+1:], Location: location, Message: message}
 }

@@ -13,8 +13,7 @@ import (
 
 type rebuildRequest struct {
 	ProjectionID string `query:"projectionId" maxLength:"64" doc:"One projection; all unless given." example:"monitor"`
-	Actor        string `query:"actor" maxLength:"128" default:"anonymous" doc:"Who does it; recorded."`
-	Reason       string `query:"reason" maxLength:"1000" doc:"Why; recorded."`
+	ByQuery
 }
 
 type rebuildResponse struct {
@@ -55,8 +54,7 @@ type rollBackRequest struct {
 
 type rebuildQueueRequest struct {
 	QueueID string `path:"queueId" minLength:"1" maxLength:"128" doc:"The queue." example:"queue-1"`
-	Actor   string `query:"actor" maxLength:"128" default:"anonymous" doc:"Who does it; recorded."`
-	Reason  string `query:"reason" maxLength:"1000" doc:"Why; recorded."`
+	ByQuery
 }
 
 func (a *api) rebuildRoutes(h huma.API) {
@@ -96,7 +94,7 @@ func (a *api) rebuild(ctx context.Context, r *rebuildRequest) (*rebuildResponse,
 	if target == "" {
 		target = "all"
 	}
-	if err := a.rebuilds.Start(a.record(ctx, operatorOf(ctx, r.Actor, r.Reason), "projection.rebuild", target), projections...); err != nil {
+	if err := a.rebuilds.Start(a.record(ctx, r.as(), "projection.rebuild", target), projections...); err != nil {
 		return nil, a.fail(ctx, err)
 	}
 	return response, nil
@@ -157,7 +155,7 @@ func (a *api) rebuildQueue(ctx context.Context, r *rebuildQueueRequest) (*operat
 		err = &readmodel.NotFoundError{Kind: readmodel.KindQueue, ID: r.QueueID}
 	}
 	if err == nil {
-		err = a.rebuilds.StartQueue(a.record(ctx, operatorOf(ctx, r.Actor, r.Reason), "queue.rebuild", r.QueueID), r.QueueID)
+		err = a.rebuilds.StartQueue(a.record(ctx, r.as(), "queue.rebuild", r.QueueID), r.QueueID)
 	}
 	return a.acted(ctx, "rebuild of the queue started", 1, err)
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
-	"github.com/go-chi/httprate"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rlapp/rlapp/handlers/command"
@@ -96,7 +95,7 @@ type api struct {
 	// durations are the requests' by method, route and status.
 	durations *prometheus.HistogramVec
 	boards    *watch
-	limiter   *httprate.RateLimiter
+	limiter   *limiter
 	config    Config
 }
 
@@ -126,7 +125,7 @@ func New(
 	}
 
 	router := chi.NewRouter()
-	router.Use(a.correlate, a.observe, a.bound, a.recoverPanic, a.authenticate, a.limit, a.guard)
+	router.Use(a.correlate, a.observe, forCallers(a.bound), a.recoverPanic, forCallers(a.authenticate), forCallers(a.limit), a.guard)
 	router.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, newProblem(r.Context(), http.StatusNotFound, codeNotFound, "there is no such route; see /docs"))
 	})

@@ -2,16 +2,14 @@ package httpapi
 
 import (
 	"net/http"
-	"strings"
 )
 
 // bound refuses what comes beyond MaxInFlight: every request that waits takes memory,
-// and a client that is told at once can come back. Operators are always answered, and
-// streams have a bound of their own.
+// and a client that is told at once can come back. Streams have a bound of their own.
 func (a *api) bound(next http.Handler) http.Handler {
 	inFlight := make(chan struct{}, a.config.MaxInFlight)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if isStream(r) || r.URL.Path == "/metrics" || strings.HasPrefix(r.URL.Path, "/health") {
+		if isStream(r) {
 			next.ServeHTTP(w, r)
 			return
 		}

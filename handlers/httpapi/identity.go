@@ -100,7 +100,7 @@ func (a *api) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		identity, shown, err := a.config.Authentication.identify(r)
 		var refused *CredentialError
-		if errors.As(err, &refused) && a.limitRefused(w, r) {
+		if errors.As(err, &refused) && a.limiter.refuses(w, r) {
 			return
 		}
 		if err != nil {

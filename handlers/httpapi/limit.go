@@ -8,38 +8,45 @@ import (
 	"github.com/go-chi/httprate"
 )
 
-// limit bounds how often one caller may ask. Callers are told apart by who they are, or
-// by their address where nobody is asked or none is known.
+// limit bounds how often one caller may ask.
 func (a *api) limit(next http.Handler) http.Handler {
-	if a.limiter == nil {
-		return next
-	}
-	return a.limiter.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !a.limiter.refuses(w, r) {
+			next.ServeHTTP(w, r)
+		}
+	})
 }
 
-// limitRefused bounds how often an address may show credentials that are not accepted,
-// and reports whether it has answered.
-func (a *api) limitRefused(w http.ResponseWriter, r *http.Request) bool {
-	address, err := callerOf(r)
-	return a.limiter != nil && err == nil && a.limiter.RespondOnLimit(w, r, address)
+// limiter counts the requests of each caller.
+type limiter struct {
+	rate *httprate.RateLimiter // nil for no bound
 }
 
-// newLimiter returns nil for no limit.
-func newLimiter(requestsPerMinute int) *httprate.RateLimiter {
+func newLimiter(requestsPerMinute int) *limiter {
 	if requestsPerMinute == 0 {
-		return nil
+		return &limiter{}
 	}
-	return httprate.NewRateLimiter(requestsPerMinute, time.Minute, httprate.WithKeyFuncs(callerOf),
+	return &limiter{httprate.NewRateLimiter(requestsPerMinute, time.Minute,
 		httprate.WithLimitHandler(func(w http.ResponseWriter, r *http.Request) {
 			writeProblem(w, newProblem(r.Context(), http.StatusTooManyRequests, codeTooMany,
 				"too many requests in the last minute; wait as long as Retry-After says"))
-		}))
+		}))}
 }
 
-func callerOf(r *http.Request) (string, error) {
+// refuses counts a request. It answers one that is too many, and reports whether it has.
+func (l *limiter) refuses(w http.ResponseWriter, r *http.Request) bool {
+	return l.rate != nil && l.rate.RespondOnLimit(w, r, callerOf(r))
+}
+
+// callerOf tells callers apart by who they are, or by their address where nobody is asked
+// or none is known. Whoever has one address of IPv6 has all that share its first half.
+func callerOf(r *http.Request) string {
 	if identity, known := identityOf(r.Context()); known {
-		return "name " + identity.Name, nil
+		return "name " + identity.Name
 	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	return "address " + host, err
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	return "address " + httprate.CanonicalizeIP(host)
 }

@@ -172,7 +172,8 @@ func TestARevokedKeyEnds(t *testing.T) {
 	wantNothingStored(t, k.fixture)
 }
 
-// One caller's requests are bounded, and do not count against another's.
+// One caller's requests are bounded, and do not count against another's. Probes are not
+// counted at all, although they come from the address of those who show no name.
 func TestRequestsAreLimited(t *testing.T) {
 	k := newKeyed(t, httpapi.Config{RequestsPerMinute: 5})
 	one, other := k.key("one", nil, httpapi.Display), k.key("other", nil, httpapi.Display)
@@ -190,13 +191,17 @@ func TestRequestsAreLimited(t *testing.T) {
 		t.Errorf("the other caller: %d", got.status)
 	}
 	for range 11 {
-		if limited = k.ask("rlapp_guessed", http.MethodGet, "/api/waiting-room/monitor", ""); limited.status == http.StatusTooManyRequests {
+		if limited = k.get("/docs"); limited.status == http.StatusTooManyRequests {
 			break
 		}
 	}
 	wantProblem(t, limited, http.StatusTooManyRequests, "")
-	if got := k.get("/health"); got.status != http.StatusOK {
-		t.Errorf("health: %d", got.status)
+	// Who shows a credential that is not accepted is known by the same address.
+	wantProblem(t, k.ask("rlapp_guessed", http.MethodGet, "/api/waiting-room/monitor", ""), http.StatusTooManyRequests, "")
+	for _, path := range []string{"/health", "/health/live", "/health/ready", "/metrics"} {
+		if got := k.get(path); got.status != http.StatusOK {
+			t.Errorf("%s: %d", path, got.status)
+		}
 	}
 }
 

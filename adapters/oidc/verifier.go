@@ -88,7 +88,8 @@ func (e *TokenError) Unwrap() error { return e.Err }
 // Verifier verifies tokens. It is safe for concurrent use.
 type Verifier struct {
 	config   Config
-	verifier *gooidc.IDTokenVerifier
+	settings *gooidc.Config
+	keys     gooidc.KeySet
 }
 
 // New returns a verifier. Without a KeySetURL it asks the issuer for it, and returns an
@@ -99,27 +100,44 @@ func New(ctx context.Context, config Config) (*Verifier, error) {
 	if err := config.validate(); err != nil {
 		return nil, fmt.Errorf("oidc: %w", err)
 	}
+	ctx = withTimeout(ctx)
+	if config.KeySetURL == "" {
+		var err error
+		if config.KeySetURL, err = discover(ctx, config.Issuer); err != nil {
+			return nil, fmt.Errorf("oidc: ask %s for its keys: %w", config.Issuer, err)
+		}
+	}
 	settings := &gooidc.Config{
 		ClientID: config.Audience, SupportedSigningAlgs: []string{config.Algorithm},
 		SkipExpiryCheck: true, // checked with the skew, in current
 		Now:             config.Now,
 	}
-	if config.KeySetURL != "" {
-		keys := gooidc.NewRemoteKeySet(context.WithoutCancel(ctx), config.KeySetURL)
-		return &Verifier{config: config, verifier: gooidc.NewVerifier(config.Issuer, keys, settings)}, nil
-	}
-	provider, err := gooidc.NewProvider(ctx, config.Issuer)
+	return &Verifier{config: config, settings: settings, keys: gooidc.NewRemoteKeySet(context.WithoutCancel(ctx), config.KeySetURL)}, nil
+}
+
+// discover asks an issuer where its keys are.
+func discover(ctx context.Context, issuer string) (keySetURL string, err error) {
+	provider, err := gooidc.NewProvider(ctx, issuer)
 	if err != nil {
-		return nil, fmt.Errorf("oidc: ask %s for its keys: %w", config.Issuer, err)
+		return "", err
 	}
-	return &Verifier{config: config, verifier: provider.VerifierContext(context.WithoutCancel(ctx), settings)}, nil
+	var document struct {
+		KeySetURL string `json:"jwks_uri"`
+	}
+	err = provider.Claims(&document)
+	return document.KeySetURL, err
 }
 
 // Verify returns the claims of a token. It returns *TokenError for one that is not
 // accepted: of another issuer or for another audience, signed by another key or with
-// another algorithm, expired or not valid yet.
+// another algorithm, expired or not valid yet. It returns *UnavailableError where the key
+// is not known and the issuer cannot be asked for it.
 func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
-	verified, err := v.verifier.Verify(ctx, token)
+	keys := &fetching{KeySet: v.keys}
+	verified, err := gooidc.NewVerifier(v.config.Issuer, keys, v.settings).Verify(ctx, token)
+	if keys.failed != nil {
+		return Claims{}, &UnavailableError{keys.failed}
+	}
 	if err != nil {
 		return Claims{}, &TokenError{err}
 	}

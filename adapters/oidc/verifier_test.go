@@ -1,12 +1,13 @@
 package oidc_test
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,74 +16,42 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rlapp/rlapp/adapters/oidc"
+	"github.com/rlapp/rlapp/adapters/oidc/oidctest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// issuer is an OpenID Connect issuer on loopback.
+// issuer signs tokens of noon.
 type issuer struct {
-	t   *testing.T
-	url string
-	key *rsa.PrivateKey
+	t *testing.T
+	*oidctest.Issuer
 }
 
-func newIssuer(t *testing.T) *issuer {
-	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := &issuer{t: t, key: key}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(map[string]any{
-			"issuer": i.url, "jwks_uri": i.url + "/keys", "authorization_endpoint": i.url, "token_endpoint": i.url,
-			"id_token_signing_alg_values_supported": []string{"RS256", "HS256"},
-		})
-	})
-	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Algorithm: "RS256", Use: "sig"}}})
-	})
-	server := httptest.NewServer(mux)
-	t.Cleanup(func() { http.DefaultClient.CloseIdleConnections(); server.Close() })
-	i.url = server.URL
-	return i
-}
+func newIssuer(t *testing.T) issuer { t.Helper(); return issuer{t, oidctest.New(t)} }
 
-// sign returns a token with the usual claims, changed.
-func (i *issuer) sign(algorithm jose.SignatureAlgorithm, key any, change func(map[string]any)) string {
-	i.t.Helper()
+var noon = time.Date(2026, 2, 19, 12, 0, 0, 0, time.UTC)
+
+// claims are the usual ones, changed.
+func (i issuer) claims(change func(map[string]any)) map[string]any {
 	claims := map[string]any{
-		"iss": i.url, "aud": "rlapp", "sub": "u-1", "preferred_username": "anna", "roles": []string{"cashier", "doctor"},
+		"iss": i.URL, "aud": "rlapp", "sub": "u-1", "preferred_username": "anna", "roles": []string{"cashier", "doctor"},
 		"queues": "queue-1 queue-2", "exp": noon.Add(time.Minute).Unix(), "iat": noon.Unix(),
 	}
 	if change != nil {
 		change(claims)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: key}, (&jose.SignerOptions{}).WithHeader("kid", "k"))
-	if err != nil {
-		i.t.Fatal(err)
-	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		i.t.Fatal(err)
-	}
-	signed, err := signer.Sign(payload)
-	if err != nil {
-		i.t.Fatal(err)
-	}
-	token, err := signed.CompactSerialize()
-	if err != nil {
-		i.t.Fatal(err)
-	}
-	return token
+	return claims
 }
 
-var noon = time.Date(2026, 2, 19, 12, 0, 0, 0, time.UTC)
-
-func (i *issuer) verifier(change func(*oidc.Config)) *oidc.Verifier {
+// sign returns a token with the usual claims, changed.
+func (i issuer) sign(change func(map[string]any)) string {
 	i.t.Helper()
-	c := oidc.Config{Issuer: i.url, Audience: "rlapp", ClockSkew: 30 * time.Second, Now: func() time.Time { return noon }}
+	return i.Sign(jose.RS256, i.claims(change))
+}
+
+func (i issuer) verifier(change func(*oidc.Config)) *oidc.Verifier {
+	i.t.Helper()
+	c := oidc.Config{Issuer: i.URL, Audience: "rlapp", ClockSkew: 30 * time.Second, Now: func() time.Time { return noon }}
 	if change != nil {
 		change(&c)
 	}
@@ -96,10 +65,10 @@ func (i *issuer) verifier(change func(*oidc.Config)) *oidc.Verifier {
 func TestATokenTellsWhoItIs(t *testing.T) {
 	i := newIssuer(t)
 	for name, change := range map[string]func(*oidc.Config){
-		"by discovery": nil, "by a key set": func(c *oidc.Config) { c.KeySetURL = i.url + "/keys" },
+		"by discovery": nil, "by a key set": func(c *oidc.Config) { c.KeySetURL = i.KeySetURL() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := i.verifier(change).Verify(t.Context(), i.sign(jose.RS256, i.key, nil))
+			got, err := i.verifier(change).Verify(t.Context(), i.sign(nil))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -113,7 +82,7 @@ func TestATokenTellsWhoItIs(t *testing.T) {
 
 func TestWithoutTheClaimThereIsNoScope(t *testing.T) {
 	i := newIssuer(t)
-	got, err := i.verifier(nil).Verify(t.Context(), i.sign(jose.RS256, i.key, func(c map[string]any) { delete(c, "queues") }))
+	got, err := i.verifier(nil).Verify(t.Context(), i.sign(func(c map[string]any) { delete(c, "queues") }))
 	if err != nil || got.Queues != nil {
 		t.Errorf("got the queues %v, error %v", got.Queues, err)
 	}
@@ -129,23 +98,23 @@ func TestTokensThatAreNotAccepted(t *testing.T) {
 	set := func(claim string, value any) func(map[string]any) {
 		return func(c map[string]any) { c[claim] = value }
 	}
-	good := i.sign(jose.RS256, i.key, nil)
+	good := i.sign(nil)
 	for name, token := range map[string]string{
-		"empty": "", "no token": "x", "another issuer": i.sign(jose.RS256, i.key, set("iss", "https://elsewhere")),
-		"another audience":             i.sign(jose.RS256, i.key, set("aud", "others")),
-		"expired":                      i.sign(jose.RS256, i.key, set("exp", noon.Add(-31*time.Second).Unix())),
-		"no expiry":                    i.sign(jose.RS256, i.key, func(c map[string]any) { delete(c, "exp") }),
-		"not valid yet":                i.sign(jose.RS256, i.key, set("nbf", noon.Add(31*time.Second).Unix())),
-		"a stranger's key":             i.sign(jose.RS256, stranger, nil),
-		"another algorithm of the key": i.sign(jose.PS256, i.key, nil),
-		"the public key as a secret":   i.sign(jose.HS256, []byte("0123456789abcdef0123456789abcdef"), nil),
-		"no signature":                 "eyJhbGciOiJub25lIn0." + good[len("eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ."):],
+		"empty": "", "no token": "x", "another issuer": i.sign(set("iss", "https://elsewhere")),
+		"another audience":             i.sign(set("aud", "others")),
+		"expired":                      i.sign(set("exp", noon.Add(-31*time.Second).Unix())),
+		"no expiry":                    i.sign(func(c map[string]any) { delete(c, "exp") }),
+		"not valid yet":                i.sign(set("nbf", noon.Add(31*time.Second).Unix())),
+		"a stranger's key":             i.SignWith(jose.RS256, stranger, i.claims(nil)),
+		"another algorithm of the key": i.Sign(jose.PS256, i.claims(nil)),
+		"the public key as a secret":   i.SignWith(jose.HS256, []byte("0123456789abcdef0123456789abcdef"), i.claims(nil)),
+		"no signature":                 "eyJhbGciOiJub25lIn0" + good[strings.IndexByte(good, '.'):],
 		"changed":                      good[:len(good)-4] + "AAAA",
-		"no queue":                     i.sign(jose.RS256, i.key, set("queues", []string{})),
-		"null for queues":              i.sign(jose.RS256, i.key, set("queues", nil)),
-		"blanks for queues":            i.sign(jose.RS256, i.key, set("queues", "  ")),
-		"a number for queues":          i.sign(jose.RS256, i.key, set("queues", 1)),
-		"nobody":                       i.sign(jose.RS256, i.key, func(c map[string]any) { delete(c, "sub"); delete(c, "preferred_username") }),
+		"no queue":                     i.sign(set("queues", []string{})),
+		"null for queues":              i.sign(set("queues", nil)),
+		"blanks for queues":            i.sign(set("queues", "  ")),
+		"a number for queues":          i.sign(set("queues", 1)),
+		"nobody":                       i.sign(func(c map[string]any) { delete(c, "sub"); delete(c, "preferred_username") }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := v.Verify(t.Context(), token)
@@ -156,12 +125,98 @@ func TestTokensThatAreNotAccepted(t *testing.T) {
 		})
 	}
 	for name, token := range map[string]string{
-		"a little late":  i.sign(jose.RS256, i.key, set("exp", noon.Add(-29*time.Second).Unix())),
-		"a little early": i.sign(jose.RS256, i.key, set("nbf", noon.Add(29*time.Second).Unix())),
+		"a little late":  i.sign(set("exp", noon.Add(-29*time.Second).Unix())),
+		"a little early": i.sign(set("nbf", noon.Add(29*time.Second).Unix())),
 	} {
 		if _, err := v.Verify(t.Context(), token); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// While the issuer is away nobody is told that a good token is bad, and whoever shows a
+// key that is known is let in.
+func TestAnIssuerThatIsAway(t *testing.T) {
+	i := newIssuer(t)
+	v := i.verifier(func(c *oidc.Config) { c.KeySetURL = i.KeySetURL() })
+	i.SetAway(true)
+	before := i.sign(nil)
+	wantUnavailable(t, v, before)
+	i.SetAway(false)
+	wantAccepted(t, v, before)
+	i.SetAway(true)
+	wantAccepted(t, v, before)
+	i.Rotate()
+	after := i.sign(nil)
+	wantAccepted(t, v, before)
+	wantUnavailable(t, v, after)
+	i.SetAway(false)
+	wantAccepted(t, v, after)
+	var refused *oidc.TokenError
+	if _, err := v.Verify(t.Context(), before); !errors.As(err, &refused) {
+		t.Errorf("a token of a key that is gone: %v", err)
+	}
+}
+
+// What is no key set tells nothing about a token either.
+func TestAnIssuerThatAnswersNonsense(t *testing.T) {
+	i := newIssuer(t)
+	for name, answer := range map[string]http.HandlerFunc{
+		"an error": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) },
+		"no JSON":  func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>back soon</html>")) },
+		"half of it": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = w.Write([]byte("{"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(answer)
+			defer server.Close()
+			v := i.verifier(func(c *oidc.Config) { c.KeySetURL = server.URL })
+			wantUnavailable(t, v, i.sign(nil))
+		})
+	}
+}
+
+func TestAnIssuerThatNeverAnswers(t *testing.T) {
+	i := newIssuer(t)
+	end := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-end }))
+	defer server.Close()
+	defer close(end)
+	v := i.verifier(func(c *oidc.Config) { c.KeySetURL = server.URL })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // far beyond the verifier's own patience
+	defer cancel()
+	_, err := v.Verify(ctx, i.sign(nil))
+	var unavailable *oidc.UnavailableError
+	if !errors.As(err, &unavailable) || ctx.Err() != nil {
+		t.Errorf("got %v, want *UnavailableError in time", err)
+	}
+}
+
+func wantUnavailable(t *testing.T, v *oidc.Verifier, token string) {
+	t.Helper()
+	_, err := v.Verify(t.Context(), token)
+	var unavailable *oidc.UnavailableError
+	if !errors.As(err, &unavailable) {
+		t.Errorf("got %v, want *UnavailableError", err)
+	}
+}
+
+// wantAccepted asks again for a while: who asks at the very end of a fetch that failed
+// learns that it did.
+func wantAccepted(t *testing.T, v *oidc.Verifier, token string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		_, err := v.Verify(t.Context(), token)
+		var unavailable *oidc.UnavailableError
+		if errors.As(err, &unavailable) && time.Now().Before(deadline) {
+			continue
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		return
 	}
 }
 

@@ -67,8 +67,12 @@ type tokenBearers struct{ verifier *oidc.Verifier }
 // Authenticate implements httpapi.Authenticator.
 func (t tokenBearers) Authenticate(ctx context.Context, token string) (httpapi.Identity, error) {
 	claims, err := t.verifier.Verify(ctx, token)
-	if err != nil {
+	var refused *oidc.TokenError
+	if errors.As(err, &refused) {
 		return httpapi.Identity{}, &httpapi.CredentialError{Reason: "the token is not accepted; it may have expired", Err: err}
+	}
+	if err != nil {
+		return httpapi.Identity{}, err
 	}
 	return httpapi.Identity{Name: claims.Name, Roles: rolesOf(claims.Roles), Queues: claims.Queues}, nil
 }

@@ -70,6 +70,13 @@ func (e *CredentialError) Error() string {
 // Unwrap returns what the verifier said.
 func (e *CredentialError) Unwrap() error { return e.Err }
 
+// undecidedError says that nobody can tell now who shows a credential.
+type undecidedError struct{ err error }
+
+func (e *undecidedError) Error() string { return "find out who calls: " + e.err.Error() }
+
+func (e *undecidedError) Unwrap() error { return e.err }
+
 // Authentication is how callers show who they are. The zero value asks nobody.
 type Authentication struct {
 	// Tokens accepts bearer tokens. Default: there are none.
@@ -135,6 +142,10 @@ func identify(ctx context.Context, by Authenticator, credential, none string) (I
 		return Identity{}, false, &CredentialError{Reason: none}
 	}
 	identity, err := by.Authenticate(ctx, credential)
+	var refused *CredentialError
+	if err != nil && !errors.As(err, &refused) {
+		err = &undecidedError{err}
+	}
 	if fault := waitingroom.LineFault(identity.Name); err == nil && fault != "" {
 		err = &CredentialError{Reason: "the caller's name " + fault}
 	}

@@ -118,6 +118,7 @@ func problemOf(ctx context.Context, err error) *Problem {
 		state       *readmodel.StateError
 		behind      *readmodel.BehindError
 		credential  *CredentialError
+		undecided   *undecidedError
 	)
 	switch {
 	case errors.As(err, &problem):
@@ -136,6 +137,9 @@ func problemOf(ctx context.Context, err error) *Problem {
 		return notFoundProblem(ctx, notFound)
 	case errors.As(err, &credential):
 		return newProblem(ctx, http.StatusUnauthorized, codeUnauthenticated, credential.Reason)
+	case errors.As(err, &undecided):
+		return newProblem(ctx, http.StatusServiceUnavailable, codeUnavailable,
+			"nobody can tell now who you are; send the request again in a moment")
 	case errors.As(err, &behind):
 		return newProblem(ctx, http.StatusServiceUnavailable, codeBehind, behind.Error())
 	case errors.As(err, &state):

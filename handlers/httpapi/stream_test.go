@@ -261,18 +261,22 @@ func TestStreamsEndWithTheProcess(t *testing.T) {
 	}
 }
 
-// revocable lets everybody in until it is revoked.
-type revocable struct{ revoked atomic.Bool }
+// revocable lets everybody in until it is revoked, and cannot tell while it is away.
+type revocable struct{ revoked, away atomic.Bool }
 
 // Authenticate implements httpapi.Authenticator.
 func (r *revocable) Authenticate(context.Context, string) (httpapi.Identity, error) {
+	if r.away.Load() {
+		return httpapi.Identity{}, errors.New("the issuer is away")
+	}
 	if r.revoked.Load() {
 		return httpapi.Identity{}, &httpapi.CredentialError{Reason: "revoked"}
 	}
 	return httpapi.Identity{Name: "display", Roles: []httpapi.Role{httpapi.Display, httpapi.Reception}}, nil
 }
 
-// A listener whose key is revoked, or whose token expires, is not let in any longer.
+// A listener whose key is revoked, or whose token expires, is not let in any longer. Nobody
+// is sent away by an issuer that cannot be asked.
 func TestAStreamEndsWithItsCredential(t *testing.T) {
 	tokens := &revocable{}
 	f := newFixtureWith(t, httpapi.Config{StreamHeartbeat: 10 * time.Millisecond, Authentication: httpapi.Authentication{Tokens: tokens}})
@@ -293,6 +297,16 @@ func TestAStreamEndsWithItsCredential(t *testing.T) {
 	if _, err := io.ReadFull(response.Body, make([]byte, 1000)); err != nil { // many heartbeats
 		t.Fatalf("status %d, then %v", response.StatusCode, err)
 	}
+	tokens.away.Store(true)
+	unknown := f.do(http.MethodGet, "/api/v1/waiting-room/queue-1/board", "", "", "Authorization", "Bearer x")
+	wantProblem(t, unknown, http.StatusServiceUnavailable, "")
+	if unknown.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	if _, err := io.ReadFull(response.Body, make([]byte, 500)); err != nil {
+		t.Errorf("while nobody can tell: %v", err)
+	}
+	tokens.away.Store(false)
 	tokens.revoked.Store(true)
 	ended := make(chan struct{})
 	go func() {

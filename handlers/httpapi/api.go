@@ -37,7 +37,8 @@ type Config struct {
 	// Authentication is how callers show who they are. Default: nobody is asked, and
 	// everybody may do everything.
 	Authentication Authentication
-	// RequestsPerMinute bounds the requests of one caller; what comes beyond gets 429.
+	// RequestsPerMinute bounds the requests of one caller, and the credentials that are not
+	// accepted from one address; what comes beyond gets 429.
 	// Default: there is no bound.
 	RequestsPerMinute int
 	// MaxListeners bounds the streams that are followed at a time. Default: 1000.
@@ -96,6 +97,7 @@ type api struct {
 	durations *prometheus.HistogramVec
 	boards    *watch
 	limiter   *limiter
+	guesses   *guesses
 	config    Config
 }
 
@@ -119,6 +121,7 @@ func New(
 	}
 	a := &api{commands: commands, views: views, rebuilds: rebuilds, logger: logger, durations: durations, config: config}
 	a.limiter, a.boards = newLimiter(config.RequestsPerMinute), newWatch(config.MaxListeners)
+	a.guesses = newGuesses(a.limiter)
 	a.boards.read = a.readBoard
 	a.boards.versions = func(ctx context.Context, queueIDs []string) (map[string]int64, error) {
 		return views.QueueVersions(ctx, readmodel.QueueState, queueIDs)

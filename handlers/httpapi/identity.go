@@ -105,9 +105,12 @@ func (a *api) authenticate(next http.Handler) http.Handler {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.guesses.refuses(w, r) {
+			return
+		}
 		identity, shown, err := a.config.Authentication.identify(r)
 		var refused *CredentialError
-		if errors.As(err, &refused) && a.limiter.refuses(w, r) {
+		if errors.As(err, &refused) && a.guesses.failed(w, r) {
 			return
 		}
 		if err != nil {
@@ -115,6 +118,7 @@ func (a *api) authenticate(next http.Handler) http.Handler {
 			return
 		}
 		if shown {
+			a.guesses.hit(r)
 			r = r.WithContext(context.WithValue(r.Context(), identityKey{}, identity))
 		}
 		next.ServeHTTP(w, r)

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"math"
 	"net"
 	"net/http"
 	"time"
@@ -19,14 +20,15 @@ func (a *api) limit(next http.Handler) http.Handler {
 
 // limiter counts the requests of each caller.
 type limiter struct {
-	rate *httprate.RateLimiter // nil for no bound
+	rate      *httprate.RateLimiter // nil for no bound
+	perMinute int
 }
 
 func newLimiter(requestsPerMinute int) *limiter {
 	if requestsPerMinute == 0 {
 		return &limiter{}
 	}
-	return &limiter{httprate.NewRateLimiter(requestsPerMinute, time.Minute,
+	return &limiter{perMinute: requestsPerMinute, rate: httprate.NewRateLimiter(requestsPerMinute, time.Minute,
 		httprate.WithLimitHandler(func(w http.ResponseWriter, r *http.Request) {
 			writeProblem(w, newProblem(r.Context(), http.StatusTooManyRequests, codeTooMany,
 				"too many requests in the last minute; wait as long as Retry-After says"))
@@ -36,6 +38,15 @@ func newLimiter(requestsPerMinute int) *limiter {
 // refuses counts a request. It answers one that is too many, and reports whether it has.
 func (l *limiter) refuses(w http.ResponseWriter, r *http.Request) bool {
 	return l.rate != nil && l.rate.RespondOnLimit(w, r, callerOf(r))
+}
+
+// spent reports whether the next request would be too many.
+func (l *limiter) spent(r *http.Request) bool {
+	if l.rate == nil {
+		return false
+	}
+	_, rate, err := l.rate.Status(callerOf(r))
+	return err == nil && int(math.Round(rate)) >= l.perMinute // as httprate rounds
 }
 
 // callerOf tells callers apart by who they are, or by their address where nobody is asked

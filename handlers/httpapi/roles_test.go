@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -25,11 +26,13 @@ var update = flag.Bool("update", false, "write the generated files anew")
 // keyed is an API that asks callers for their keys.
 type keyed struct {
 	*fixture
-	keys *postgres.APIKeys
+	keys   *postgres.APIKeys
+	lookUp atomic.Int64 // how often it looked a key up
 }
 
 // Authenticate implements httpapi.Authenticator.
 func (k *keyed) Authenticate(ctx context.Context, key string) (httpapi.Identity, error) {
+	k.lookUp.Add(1)
 	found, err := k.keys.Find(ctx, key)
 	if errors.Is(err, postgres.ErrUnknownKey) {
 		return httpapi.Identity{}, &httpapi.CredentialError{Reason: "unknown key"}
@@ -202,6 +205,67 @@ func TestRequestsAreLimited(t *testing.T) {
 		if got := k.get(path); got.status != http.StatusOK {
 			t.Errorf("%s: %d", path, got.status)
 		}
+	}
+}
+
+// An address that guesses is refused without a look at its guesses, and shuts nobody out
+// who was let in before.
+func TestGuessesAreLimited(t *testing.T) {
+	k := newKeyed(t, httpapi.Config{RequestsPerMinute: 5})
+	known, unknown := k.key("known", nil, httpapi.Display), k.key("unknown", nil, httpapi.Display)
+	board := func(key string) answer {
+		t.Helper()
+		return k.ask(key, http.MethodGet, "/api/waiting-room/monitor", "")
+	}
+	if got := board(known); got.status != http.StatusOK {
+		t.Fatal(got)
+	}
+	limited := answer{}
+	for n := range 11 { // a minute may end in between
+		if limited = board(fmt.Sprintf("rlapp_guess_%d", n)); limited.status == http.StatusTooManyRequests {
+			break
+		}
+	}
+	wantProblem(t, limited, http.StatusTooManyRequests, "")
+	before := k.lookUp.Load()
+	for _, key := range []string{"rlapp_another_guess", unknown} {
+		got := board(key)
+		wantProblem(t, got, http.StatusTooManyRequests, "")
+		if got.header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+	}
+	if after := k.lookUp.Load(); after != before {
+		t.Errorf("%d guesses beyond the limit were looked up", after-before)
+	}
+	if got := board(known); got.status != http.StatusOK {
+		t.Errorf("who was let in before: %d", got.status)
+	}
+}
+
+// A credential that was accepted and no longer is counts like any other.
+func TestACredentialThatEndsIsAGuess(t *testing.T) {
+	tokens := &revocable{}
+	f := newFixtureWith(t, httpapi.Config{RequestsPerMinute: 5, Authentication: httpapi.Authentication{Tokens: tokens}})
+	show := func() answer {
+		t.Helper()
+		return f.do(http.MethodGet, "/api/waiting-room/monitor", "", "", "Authorization", "Bearer x")
+	}
+	if got := show(); got.status != http.StatusOK {
+		t.Fatal(got)
+	}
+	tokens.revoked.Store(true)
+	limited := answer{}
+	for range 11 {
+		if limited = show(); limited.status == http.StatusTooManyRequests {
+			break
+		}
+	}
+	wantProblem(t, limited, http.StatusTooManyRequests, "")
+	before := tokens.asked.Load()
+	wantProblem(t, show(), http.StatusTooManyRequests, "")
+	if tokens.asked.Load() != before {
+		t.Error("beyond the limit it is verified")
 	}
 }
 

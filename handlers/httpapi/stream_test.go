@@ -262,10 +262,14 @@ func TestStreamsEndWithTheProcess(t *testing.T) {
 }
 
 // revocable lets everybody in until it is revoked, and cannot tell while it is away.
-type revocable struct{ revoked, away atomic.Bool }
+type revocable struct {
+	revoked, away atomic.Bool
+	asked         atomic.Int64
+}
 
 // Authenticate implements httpapi.Authenticator.
 func (r *revocable) Authenticate(context.Context, string) (httpapi.Identity, error) {
+	r.asked.Add(1)
 	if r.away.Load() {
 		return httpapi.Identity{}, errors.New("the issuer is away")
 	}

@@ -102,8 +102,12 @@ type Api struct {
 	MaxBodyBytes           int64   `env:"MaxBodyBytes" envDefault:"65536" min:"1024" max:"16777216" doc:"The largest request body."`
 	MaxInFlight            int     `env:"MaxInFlight" envDefault:"4000" min:"1" max:"1000000" doc:"The most requests that are answered at a time, at some 100 KB each. What comes beyond gets 503 at once."`
 	MaxListeners           int     `env:"MaxListeners" envDefault:"1000" min:"1" max:"100000" doc:"The most boards that are followed at a time over one API process's streams."`
-	RequestsPerMinute      int     `env:"RequestsPerMinute" envDefault:"0" min:"0" max:"100000000" doc:"The most requests of one caller in a minute, by name, or by address where nobody is asked; what comes beyond gets 429. 0 sets no bound."`
+	RequestsPerMinute      int     `env:"RequestsPerMinute" min:"0" max:"100000000" default:"1200 where callers are asked who they are (Auth__), else 0" doc:"The most requests of one caller in a minute, by name, or by address where nobody is asked or the credential is not accepted; what comes beyond gets 429. 0 sets no bound."`
 }
+
+// requestsPerMinute is the default of RequestsPerMinute where callers are asked: twenty a
+// second are more than a person or a board needs, and too few to guess.
+const requestsPerMinute = 1200
 
 // ShutdownTimeout is ShutdownTimeoutSeconds.
 func (a Api) ShutdownTimeout() time.Duration { return a.ShutdownTimeoutSeconds.Duration() }

@@ -133,6 +133,9 @@ func (s *settings) config() (Config, error) {
 	if c.EventStore.MaxConnections == 0 {
 		c.EventStore.MaxConnections = connections(c.EventStore.ConnectionString)
 	}
+	if _, set := values["Api__RequestsPerMinute"]; !set && c.Auth.Asks() {
+		c.Api.RequestsPerMinute = requestsPerMinute
+	}
 	return c, nil
 }
 

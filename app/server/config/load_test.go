@@ -110,6 +110,26 @@ func TestLoad(t *testing.T) {
 			},
 		},
 		{
+			"callers with keys",
+			[]string{"Auth__ApiKeys=true"},
+			"",
+			func(c *config.Config) { c.Auth.ApiKeys, c.Api.RequestsPerMinute = true, 1200 },
+		},
+		{
+			"callers with tokens",
+			nil,
+			`{"Auth": {"Issuer": "https://login.clinic.example", "Audience": "rlapp"}}`,
+			func(c *config.Config) {
+				c.Auth.Issuer, c.Auth.Audience, c.Api.RequestsPerMinute = "https://login.clinic.example", "rlapp", 1200
+			},
+		},
+		{
+			"callers with keys and no bound",
+			[]string{"Auth__ApiKeys=true", "Api__RequestsPerMinute=0"},
+			"",
+			func(c *config.Config) { c.Auth.ApiKeys = true },
+		},
+		{
 			"MaxConnections wins over Maximum Pool Size",
 			[]string{"EventStore__ConnectionString=Host=db;Maximum Pool Size=3", "EventStore__MaxConnections=5"},
 			"",

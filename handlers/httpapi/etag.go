@@ -51,8 +51,19 @@ func (c Conditional) match(state string) (tag string, err error) {
 	tag = fmt.Sprintf(`W/"%s-%d"`, state, time.Now().Unix()/60)
 	for _, known := range strings.Split(c.IfNoneMatch, ",") {
 		if known = strings.TrimSpace(known); known == tag || known == "*" {
-			return tag, huma.ErrorWithHeaders(huma.Status304NotModified(), http.Header{"ETag": {tag}})
+			return tag, &notModified{tag}
 		}
 	}
 	return tag, nil
 }
+
+// notModified is the answer to a client that has the view already; it is no problem.
+type notModified struct{ tag string }
+
+func (n *notModified) Error() string { return "nothing has changed" }
+
+// GetStatus implements huma.StatusError.
+func (n *notModified) GetStatus() int { return http.StatusNotModified }
+
+// GetHeaders implements huma.HeadersError.
+func (n *notModified) GetHeaders() http.Header { return http.Header{"ETag": {n.tag}} }

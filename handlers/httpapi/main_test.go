@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -156,8 +155,9 @@ func (f *fixture) do(method, path, contentType, body string, headers ...string) 
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.wantDocumented(method, path, response.StatusCode)
-	return answer{status: response.StatusCode, header: response.Header, body: string(read)}
+	got := answer{status: response.StatusCode, header: response.Header, body: string(read)}
+	f.wantDocumented(method, path, got)
+	return got
 }
 
 // raw sends bytes as they are, and returns what comes back.
@@ -181,20 +181,21 @@ func (f *fixture) raw(request string) string {
 	return string(answer)
 }
 
-// wantDocumented checks that the document names the status of an answer.
-func (f *fixture) wantDocumented(method, path string, status int) {
+// wantDocumented checks that an answer is as the document says, and one to what is not in
+// the document a problem as the others.
+func (f *fixture) wantDocumented(method, path string, got answer) {
 	f.t.Helper()
 	path, _, _ = strings.Cut(path, "?")
 	routing := chi.NewRouteContext()
-	if !f.routes.Match(routing, method, path) {
-		return
+	f.routes.Match(routing, method, path)
+	var err error
+	if o := f.document.Paths[routing.RoutePattern()][strings.ToLower(method)]; o != nil {
+		err = f.document.mismatch(o, got)
+	} else if got.header.Get("Content-Type") == "application/problem+json" {
+		err = f.document.schemas.check(got.body, problem...)
 	}
-	o := f.document.Paths[routing.RoutePattern()][strings.ToLower(method)]
-	if o == nil {
-		return // health and the like
-	}
-	if _, named := o.Responses[strconv.Itoa(status)]; !named {
-		f.t.Errorf("%s %s answers %d, which its document does not name", method, o.path, status)
+	if err != nil {
+		f.t.Errorf("%s %s: %v", method, path, err)
 	}
 }
 

@@ -73,7 +73,7 @@ func TestTheDocumentIsComplete(t *testing.T) {
 			t.Errorf("%s has no summary or tag", name)
 		}
 		for _, status := range []string{"400", "401", "403", "429", "500", "503"} {
-			if o.Responses[status].Content["application/problem+json"] == nil {
+			if _, has := o.Responses[status].Content["application/problem+json"]; !has {
 				t.Errorf("%s does not describe %s", name, status)
 			}
 		}

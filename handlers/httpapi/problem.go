@@ -20,8 +20,8 @@ type Problem struct {
 	Status        int            `json:"status" doc:"HTTP status." example:"422"`
 	Detail        string         `json:"detail" doc:"What is wrong, and what to do next." example:"the request breaks the rules of its fields"`
 	Code          string         `json:"code" doc:"Stable name of the kind of problem." example:"invalid_fields"`
-	CorrelationID string         `json:"correlationId,omitempty" doc:"Identifies the request in the logs."`
-	Errors        []FieldProblem `json:"errors,omitempty" doc:"Each offending field."`
+	CorrelationID string         `json:"correlationId" doc:"Identifies the request in the logs." example:"0b8f5f0e-6c2a-4f0e-9b57-1d0e8f3f6e0f"`
+	Errors        []FieldProblem `json:"errors,omitempty" nullable:"false" doc:"Each offending field."`
 
 	repeated bool // an earlier request was refused so
 }
@@ -183,13 +183,16 @@ func (a *api) fail(ctx context.Context, err error) error {
 }
 
 func init() {
-	// huma's own hook for the form of its validation errors; it has no other.
+	// huma's own hooks: the form of its validation errors, and that of the document's.
 	huma.NewErrorWithContext = func(hctx huma.Context, status int, message string, errs ...error) huma.StatusError {
 		return validationProblem(hctx.Context(), status, message, errs)
 	}
 	// Else "Actor" would be checked in the place of "actor", or not at all beside it, and
 	// encoding/json takes the last of them.
 	huma.ValidateStrictCasing = true
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		return validationProblem(context.Background(), status, message, errs)
+	}
 }
 
 // validationProblem turns huma's findings into a problem. Values are not

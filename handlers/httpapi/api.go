@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -211,14 +212,19 @@ func (a *api) recoverPanic(next http.Handler) http.Handler {
 	})
 }
 
+// operation describes a route; errs are the statuses of its problems beside those that
+// every route has: the middlewares refuse before a route looks, whatever it is.
 func operation(id, method, path, tag, summary, description string, errs ...int) huma.Operation {
-	if method == http.MethodPost {
-		errs = append(errs, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+	every := []int{
+		http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity,
+		http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable,
+	}
+	if method == http.MethodPost { // the guard reads its body
+		every = append(every, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
 	return huma.Operation{
 		OperationID: id, Method: method, Path: path, Tags: []string{tag}, Summary: summary, Description: description,
-		Errors: append(errs, http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests,
-			http.StatusServiceUnavailable, http.StatusInternalServerError),
+		Errors:   slices.Concat(errs, every),
 		Security: []map[string][]string{{}, {bearerScheme: {}}, {apiKeyScheme: {}}},
 		// The guard has read and bounded the body already. huma's own deadline for
 		// reading it would stay on the connection and end the request after 5 s.

@@ -65,7 +65,7 @@ type boardResponse struct {
 func (a *api) boardRoutes(h huma.API) {
 	huma.Register(h, conditional(operation("board", http.MethodGet, "/api/v1/waiting-room/{queueId}/board", "Waiting room",
 		"What a display shows", "Tickets, states, places and estimated waits; no names. Reads the view of the projection `queue-state`.",
-		http.StatusNotFound, http.StatusUnprocessableEntity)), a.board)
+		http.StatusNotFound)), a.board)
 	huma.Register(h, a.streamOperation(h), a.stream)
 }
 

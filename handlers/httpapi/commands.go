@@ -104,7 +104,7 @@ type commandRoute struct {
 
 // registerCommand adds the routes of a command.
 func registerCommand[B commandBody[C], C waitingroom.Command](a *api, h huma.API, r commandRoute) {
-	errs := append([]int{http.StatusConflict, http.StatusUnprocessableEntity}, r.refusals...)
+	errs := append([]int{http.StatusConflict}, r.refusals...)
 	carryOut := func(ctx context.Context, request *commandRequest[B]) (*commandResponse, error) {
 		return carryOut(ctx, a, request, r.message)
 	}

@@ -42,7 +42,7 @@ type eventsResponse struct {
 func (a *api) eventRoutes(h huma.API) {
 	huma.Register(h, operation("events", http.MethodGet, "/api/events/{aggregateId}", "Operations",
 		"The stored events of a queue", "Reads the event store, oldest first.",
-		http.StatusNotFound, http.StatusUnprocessableEntity), a.events)
+		http.StatusNotFound), a.events)
 }
 
 func (a *api) events(ctx context.Context, r *eventsRequest) (*eventsResponse, error) {

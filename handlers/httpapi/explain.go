@@ -52,7 +52,7 @@ const ruleOfTheLine = "who is called to a room goes in first; then the highest p
 func (a *api) explainRoutes(h huma.API) {
 	huma.Register(h, conditional(operation("explain", http.MethodGet, "/api/v1/waiting-room/{queueId}/explain", "Waiting room",
 		"Why a patient is where they are in the line", "Who comes first, and by which rule; now, or at any moment of the past.",
-		http.StatusNotFound, http.StatusUnprocessableEntity)), a.explain)
+		http.StatusNotFound)), a.explain)
 }
 
 func (a *api) explain(ctx context.Context, r *explainRequest) (*explainResponse, error) {

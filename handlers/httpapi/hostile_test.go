@@ -121,14 +121,16 @@ func TestHostileParametersAreRefused(t *testing.T) {
 		"/api/metrics/lag?from=0000-01-01T00:00:00%2B23:59":      {422, "from"},
 		"/api/metrics/lag?eventName=%00":                         {422, "eventName"},
 		"/api/metrics/lag?eventName=" + strings.Repeat("x", 101): {422, "eventName"},
+		"/api/projections/health?x=%00":                          {422, "x"},
 		"/api/projections/unknown/checkpoint":                    {404, ""},
 		"/api/projections/%0d%0aSet-Cookie:x/checkpoint":         {400, ""},
 		"/no/such/route":                                         {404, ""},
 	} {
 		t.Run(path[:min(len(path), 60)], func(t *testing.T) { wantProblem(t, f.get(path), want.status, want.field) })
 	}
-	t.Run("method", func(t *testing.T) {
-		wantProblem(t, f.do(http.MethodDelete, "/api/waiting-room/check-in", "", ""), 405, "")
+	t.Run("an operator's body", func(t *testing.T) {
+		wantProblem(t, f.do(http.MethodPost, "/api/retention", "text/plain", "now"), 415, "")
+		wantProblem(t, f.post("/api/outbox/retry", quoted(65_536)), 413, "")
 	})
 	t.Run("rebuild of an unknown projection", func(t *testing.T) {
 		wantProblem(t, f.post("/api/projections/rebuild?projectionId=unknown", ""), 404, "")

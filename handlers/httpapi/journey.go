@@ -42,7 +42,7 @@ type journeyResponse struct {
 func (a *api) journeyRoutes(h huma.API) {
 	huma.Register(h, conditional(operation("journey", http.MethodGet, "/api/v1/waiting-room/{queueId}/journey", "Waiting room",
 		"Every step of a patient's visit", "The last visit unless an earlier one is asked for. Reads the view of the projection `journey`.",
-		http.StatusNotFound, http.StatusUnprocessableEntity)), a.journey)
+		http.StatusNotFound)), a.journey)
 }
 
 func (a *api) journey(ctx context.Context, r *journeyRequest) (*journeyResponse, error) {

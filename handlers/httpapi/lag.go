@@ -41,8 +41,7 @@ type lagResponse struct {
 
 func (a *api) lagRoutes(h huma.API) {
 	huma.Register(h, operation("lag", http.MethodGet, "/api/metrics/lag", "Operations",
-		"Lag of events, from their creation to the read model", "Total lag is outbox dispatch plus projection processing.",
-		http.StatusUnprocessableEntity), a.lag)
+		"Lag of events, from their creation to the read model", "Total lag is outbox dispatch plus projection processing."), a.lag)
 }
 
 func (a *api) lag(ctx context.Context, r *lagRequest) (*lagResponse, error) {

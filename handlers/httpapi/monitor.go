@@ -73,11 +73,10 @@ type monitorsResponse struct {
 
 func (a *api) monitorRoutes(h huma.API) {
 	huma.Register(h, conditional(operation("monitor-all", http.MethodGet, "/api/waiting-room/monitor", "Waiting room",
-		"All queues at a glance", "Reads the view of the projection `monitor`, in the order of the queues' ids.",
-		http.StatusUnprocessableEntity)), a.monitors)
+		"All queues at a glance", "Reads the view of the projection `monitor`, in the order of the queues' ids.")), a.monitors)
 	huma.Register(h, conditional(operation("monitor", http.MethodGet, "/api/v1/waiting-room/{queueId}/monitor", "Waiting room",
 		"One queue at a glance", "Reads the view of the projection `monitor`.",
-		http.StatusNotFound, http.StatusUnprocessableEntity)), a.monitor)
+		http.StatusNotFound)), a.monitor)
 }
 
 func (a *api) monitors(ctx context.Context, r *monitorsRequest) (*monitorsResponse, error) {

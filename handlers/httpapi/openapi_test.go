@@ -72,8 +72,12 @@ func TestTheDocumentIsComplete(t *testing.T) {
 		if o.Summary == "" || len(o.Tags) != 1 {
 			t.Errorf("%s has no summary or tag", name)
 		}
-		for _, status := range []string{"400", "401", "403", "429", "500", "503"} {
-			if _, has := o.Responses[status].Content["application/problem+json"]; !has {
+		errs := []string{"400", "401", "403", "422", "429", "500", "503"}
+		if o.method == http.MethodPost {
+			errs = append(errs, "413", "415")
+		}
+		for _, status := range errs {
+			if o.Responses[status].Content["application/problem+json"].Schema.Ref != "#/"+strings.Join(problem, "/") {
 				t.Errorf("%s does not describe %s", name, status)
 			}
 		}

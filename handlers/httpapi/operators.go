@@ -32,7 +32,7 @@ type actionsResponse struct {
 
 func (a *api) operatorRoutes(h huma.API) {
 	huma.Register(h, operation("operator-actions", http.MethodGet, "/api/operator-actions", "Operations",
-		"What operators did", "Who, when, what and why.", http.StatusUnprocessableEntity), a.operatorActions)
+		"What operators did", "Who, when, what and why."), a.operatorActions)
 }
 
 func (a *api) operatorActions(ctx context.Context, r *actionsRequest) (*actionsResponse, error) {

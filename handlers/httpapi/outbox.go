@@ -131,23 +131,20 @@ type operatorResponse struct {
 
 func (a *api) outboxRoutes(h huma.API) {
 	huma.Register(h, operation("outbox-pending", http.MethodGet, "/api/outbox/pending", "Operations",
-		"Events that wait to be published", "Empty while the worker keeps up.",
-		http.StatusUnprocessableEntity), a.pendingOutbox)
+		"Events that wait to be published", "Empty while the worker keeps up."), a.pendingOutbox)
 	huma.Register(h, operation("outbox", http.MethodGet, "/api/outbox", "Operations",
-		"The events of the outbox", "Those that were published are there until OutboxDispatcher__RetentionHours.",
-		http.StatusUnprocessableEntity), a.outbox)
+		"The events of the outbox", "Those that were published are there until OutboxDispatcher__RetentionHours."), a.outbox)
 	huma.Register(h, operation("outbox-event", http.MethodGet, "/api/outbox/{id}", "Operations",
 		"One event of the outbox", "With its last error.",
-		http.StatusNotFound, http.StatusUnprocessableEntity), a.outboxEvent)
+		http.StatusNotFound), a.outboxEvent)
 	huma.Register(h, operation("outbox-retry", http.MethodPost, "/api/outbox/retry", "Operations",
-		"Publish failed and parked events now", "All of a kind, at once. One that was parked gets all its attempts again.",
-		http.StatusUnprocessableEntity), a.retryOutbox)
+		"Publish failed and parked events now", "All of a kind, at once. One that was parked gets all its attempts again."), a.retryOutbox)
 	huma.Register(h, operation("outbox-retry-event", http.MethodPost, "/api/outbox/{id}/retry", "Operations",
 		"Publish one failed or parked event now", "One that was parked gets all its attempts again.",
-		http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity), a.retryOutboxEvent)
+		http.StatusNotFound, http.StatusConflict), a.retryOutboxEvent)
 	huma.Register(h, operation("outbox-discard-event", http.MethodPost, "/api/outbox/{id}/discard", "Operations",
 		"Give a parked event up", "It is never published, and its queue's later events go on. It stays in the event store, and the projections read it from there.",
-		http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity), a.discardOutboxEvent)
+		http.StatusNotFound, http.StatusConflict), a.discardOutboxEvent)
 }
 
 func (a *api) pendingOutbox(ctx context.Context, r *pendingRequest) (*pendingResponse, error) {

@@ -116,23 +116,19 @@ type rehearsalResponse struct {
 
 func (a *api) poisonRoutes(h huma.API) {
 	huma.Register(h, operation("poison-groups", http.MethodGet, "/api/poison/groups", "Operations",
-		"What handlers gave up, by reason", "One entry for each handler, kind of event and reason.",
-		http.StatusUnprocessableEntity), a.poisonGroups)
+		"What handlers gave up, by reason", "One entry for each handler, kind of event and reason."), a.poisonGroups)
 	huma.Register(h, operation("poison", http.MethodGet, "/api/poison", "Operations",
-		"The messages that handlers gave up", "Without their content.", http.StatusUnprocessableEntity), a.poison)
+		"The messages that handlers gave up", "Without their content."), a.poison)
 	huma.Register(h, operation("poison-message", http.MethodGet, "/api/poison/{id}", "Operations",
 		"One message that a handler gave up", "With its content, headers and stack.",
-		http.StatusNotFound, http.StatusUnprocessableEntity), a.poisonMessage)
+		http.StatusNotFound), a.poisonMessage)
 	huma.Register(h, operation("poison-replay", http.MethodPost, "/api/poison/replay", "Operations",
-		"Hand waiting messages to their handlers again", "All of a kind, each to the handler that gave it up and to no other. Ordered twice they are replayed once.",
-		http.StatusUnprocessableEntity), a.replayPoison)
+		"Hand waiting messages to their handlers again", "All of a kind, each to the handler that gave it up and to no other. Ordered twice they are replayed once."), a.replayPoison)
 	huma.Register(h, operation("poison-discard", http.MethodPost, "/api/poison/discard", "Operations",
-		"Give waiting messages up", "All of a kind. They stay to be looked at.",
-		http.StatusUnprocessableEntity), a.discardPoison)
+		"Give waiting messages up", "All of a kind. They stay to be looked at."), a.discardPoison)
 	huma.Register(h, operation("poison-rehearse", http.MethodPost, "/api/poison/rehearse", "Operations",
-		"Tell what a replay would do", "Runs the handlers, as they are in this process, on waiting messages in transactions that are rolled back. Each message is rehearsed as if it were the only one.",
-		http.StatusUnprocessableEntity), a.rehearsePoison)
-	errs := []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity}
+		"Tell what a replay would do", "Runs the handlers, as they are in this process, on waiting messages in transactions that are rolled back. Each message is rehearsed as if it were the only one."), a.rehearsePoison)
+	errs := []int{http.StatusNotFound, http.StatusConflict}
 	huma.Register(h, operation("poison-replay-message", http.MethodPost, "/api/poison/{id}/replay", "Operations",
 		"Hand one waiting message to its handler again", "To the handler that gave it up and to no other. Ordered twice it is replayed once.", errs...), a.replayPoisonMessage)
 	huma.Register(h, operation("poison-discard-message", http.MethodPost, "/api/poison/{id}/discard", "Operations",

@@ -66,7 +66,7 @@ func (a *api) projectionRoutes(h huma.API) {
 	huma.Register(h, operation("projections-health", http.MethodGet, "/api/projections/health", "Operations",
 		"How far the projections have come", "One entry a projection.", http.StatusUnprocessableEntity), a.projectionsHealth)
 	huma.Register(h, operation("projection-checkpoint", http.MethodGet, "/api/projections/{projectionId}/checkpoint", "Operations",
-		"How far one projection has come", "", http.StatusNotFound, http.StatusUnprocessableEntity), a.checkpoint)
+		"How far one projection has come", "", http.StatusNotFound), a.checkpoint)
 }
 
 func (a *api) projectionsHealth(ctx context.Context, _ *struct{}) (*projectionsHealthResponse, error) {

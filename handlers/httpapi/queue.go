@@ -92,7 +92,7 @@ type historyResponse struct {
 }
 
 func (a *api) queueRoutes(h huma.API) {
-	errs := []int{http.StatusNotFound, http.StatusUnprocessableEntity}
+	errs := []int{http.StatusNotFound}
 	huma.Register(h, conditional(operation("queue-state", http.MethodGet, "/api/v1/waiting-room/{queueId}/queue-state", "Waiting room",
 		"The patients in a queue", "Reads the view of the projection `queue-state`.", errs...)), a.queueState)
 	huma.Register(h, conditional(operation("next-turn", http.MethodGet, "/api/v1/waiting-room/{queueId}/next-turn", "Waiting room",

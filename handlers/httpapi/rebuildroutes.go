@@ -62,17 +62,17 @@ func (a *api) rebuildRoutes(h huma.API) {
 	huma.Register(h, accepted(operation("projections-rebuild", http.MethodPost, "/api/projections/rebuild", "Operations",
 		"Rebuild read models from the event store",
 		"Works in the background; readers see the old rows until the new ones are complete. Follow it at /api/projections/{projectionId}/rebuild.",
-		http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity)), a.rebuild)
+		http.StatusNotFound, http.StatusConflict)), a.rebuild)
 	huma.Register(h, operation("projection-rebuild-state", http.MethodGet, "/api/projections/{projectionId}/rebuild", "Operations",
 		"How the last rebuild of a projection stands", "In whatever process it runs.",
-		http.StatusNotFound, http.StatusUnprocessableEntity), a.rebuildState)
+		http.StatusNotFound), a.rebuildState)
 	huma.Register(h, accepted(operation("projection-rebuild-rollback", http.MethodPost, "/api/projections/{projectionId}/rebuild/rollback", "Operations",
 		"Put the tables back that the last rebuild replaced",
 		"They are brought up to date first, in the background; those that they replace are kept in turn.",
-		http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity)), a.rollBackRebuild)
+		http.StatusNotFound, http.StatusConflict)), a.rollBackRebuild)
 	huma.Register(h, accepted(operation("queue-rebuild", http.MethodPost, "/api/v1/waiting-room/{queueId}/rebuild", "Operations",
 		"Rebuild one queue's rows of all read models", "Works in the background; the other queues notice nothing.",
-		http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity)), a.rebuildQueue)
+		http.StatusNotFound, http.StatusConflict)), a.rebuildQueue)
 }
 
 func (a *api) rebuild(ctx context.Context, r *rebuildRequest) (*rebuildResponse, error) {

@@ -36,9 +36,9 @@ type retentionStartRequest struct{ Body By }
 
 func (a *api) retentionRoutes(h huma.API) {
 	huma.Register(h, operation("retention-runs", http.MethodGet, "/api/retention", "Operations",
-		"What was archived and pruned", "By schedule, or when an operator asked.", http.StatusUnprocessableEntity), a.retentionRuns)
+		"What was archived and pruned", "By schedule, or when an operator asked."), a.retentionRuns)
 	start := operation("retention-start", http.MethodPost, "/api/retention", "Operations",
-		"Archive and prune now", "Works in the background; follow it with a GET.", http.StatusUnprocessableEntity)
+		"Archive and prune now", "Works in the background; follow it with a GET.")
 	start.DefaultStatus = http.StatusAccepted
 	huma.Register(h, start, a.startRetention)
 }

@@ -25,7 +25,7 @@ func (a *api) streamOperation(h huma.API) huma.Operation {
 		"Follow the board as it changes",
 		"Server-sent events named `board`: the whole board at once, and then whenever it changes; a slow listener gets the newest and misses those in between. "+
 			"A comment every 15 s shows that the stream is alive. An event's id is the board's version.",
-		http.StatusNotFound, http.StatusUnprocessableEntity)
+		http.StatusNotFound)
 	o.Responses = map[string]*huma.Response{"200": {
 		Description: "The stream; the data of each event is a board.",
 		Content: map[string]*huma.MediaType{"text/event-stream": {

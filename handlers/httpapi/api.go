@@ -1,12 +1,14 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -130,12 +132,8 @@ func New(
 
 	router := chi.NewRouter()
 	router.Use(a.correlate, a.observe, forCallers(a.bound), a.recoverPanic, forCallers(a.authenticate), forCallers(a.limit), a.guard)
-	router.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, newProblem(r.Context(), http.StatusNotFound, codeNotFound, "there is no such route; see /docs"))
-	})
-	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, newProblem(r.Context(), http.StatusMethodNotAllowed, codeMethod, "the route takes another method; see /docs"))
-	})
+	router.NotFound(refuseRoute)
+	router.MethodNotAllowed(refuseMethod(router))
 	operations.mount(router)
 
 	document := humachi.New(router, a.document())
@@ -210,6 +208,30 @@ func (a *api) recoverPanic(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(w, r)
 	})
+}
+
+// refuseRoute answers 404.
+func refuseRoute(w http.ResponseWriter, r *http.Request) {
+	writeProblem(w, newProblem(r.Context(), http.StatusNotFound, codeNotFound, "there is no such route; see /docs"))
+}
+
+// refuseMethod answers 405 and says which methods the path takes. chi knows them, and
+// tells its own handler only.
+func refuseMethod(routes chi.Routes) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var taken []string
+		for _, method := range knownMethods {
+			if routes.Match(chi.NewRouteContext(), method, cmp.Or(r.URL.RawPath, r.URL.Path)) {
+				taken = append(taken, method)
+			}
+		}
+		if len(taken) == 0 { // chi looks at a method that it does not know before the path
+			refuseRoute(w, r)
+			return
+		}
+		w.Header().Set("Allow", strings.Join(taken, ", "))
+		writeProblem(w, newProblem(r.Context(), http.StatusMethodNotAllowed, codeMethod, "the route takes another method; see /docs"))
+	}
 }
 
 // operation describes a route; errs are the statuses of its problems beside those that

@@ -172,6 +172,26 @@ func TestHostileHeaders(t *testing.T) {
 	wantNothingStored(t, f)
 }
 
+// A method that a route does not take is told which ones it takes.
+func TestOtherMethodsAreRefused(t *testing.T) {
+	f := newFixture(t)
+	for _, tt := range []struct{ method, path, allow string }{
+		{http.MethodDelete, "/api/waiting-room/check-in", "POST"},
+		{http.MethodPost, "/api/v1/waiting-room/a%2fb/board", "GET"},
+		{http.MethodPut, "/api/retention", "GET, POST"},
+		{"BREW", "/api/waiting-room/monitor", "GET"},
+	} {
+		got := f.do(tt.method, tt.path, "", "")
+		wantProblem(t, got, http.StatusMethodNotAllowed, "")
+		if allow := got.header.Get("Allow"); allow != tt.allow {
+			t.Errorf("%s %s allows %q, want %q", tt.method, tt.path, allow, tt.allow)
+		}
+	}
+	for _, method := range []string{http.MethodPut, "BREW"} {
+		wantProblem(t, f.do(method, "/no/such/route", "", ""), http.StatusNotFound, "")
+	}
+}
+
 // wantProblem checks that an answer is problem details that name the field, if
 // any, and give nothing away.
 func wantProblem(t *testing.T, got answer, status int, field string) {

@@ -84,6 +84,29 @@ func TestLagStatistics(t *testing.T) {
 	}
 }
 
+// rebuild has all projections rebuilt, and returns the checkpoint of the first when it is.
+func (f *fixture) rebuild() map[string]any {
+	f.t.Helper()
+	got := f.post("/api/projections/rebuild", "")
+	if got.status != http.StatusAccepted || len(got.json(f.t)["projections"].([]any)) != 5 {
+		f.t.Fatalf("rebuild answered %v", got)
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(10 * time.Second)
+	for {
+		checkpoint := f.get("/api/projections/monitor/checkpoint").json(f.t)
+		if checkpoint["status"] == "UpToDate" {
+			return checkpoint
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			f.t.Fatalf("not rebuilt within 10 s: %v", checkpoint)
+		}
+	}
+}
+
 func TestProjectionEndpoints(t *testing.T) {
 	f := newFixture(t)
 	f.post("/api/waiting-room/check-in", johnDoe)
@@ -91,24 +114,7 @@ func TestProjectionEndpoints(t *testing.T) {
 	if checkpoint["status"] != "CatchingUp" || checkpoint["eventsBehind"] != 2.0 {
 		t.Errorf("before: %v", checkpoint)
 	}
-	got := f.post("/api/projections/rebuild", "")
-	if got.status != http.StatusAccepted || len(got.json(t)["projections"].([]any)) != 5 {
-		t.Fatalf("rebuild answered %v", got)
-	}
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(10 * time.Second)
-	for {
-		checkpoint = f.get("/api/projections/monitor/checkpoint").json(t)
-		if checkpoint["status"] == "UpToDate" {
-			break
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not rebuilt within 10 s: %v", checkpoint)
-		}
-	}
+	checkpoint = f.rebuild()
 	if checkpoint["eventsProcessed"] != 2.0 || checkpoint["rebuiltAt"] == nil || checkpoint["lastEventName"] != "PatientCheckedIn" {
 		t.Errorf("after: %v", checkpoint)
 	}

@@ -14,7 +14,7 @@ import (
 type board struct {
 	QueueID     string           `json:"queueId" example:"queue-1"`
 	Version     int64            `json:"version" doc:"The queue's version that it shows; the id of a stream's event." example:"42"`
-	ProjectedAt time.Time        `json:"projectedAt" doc:"When the queue last changed."`
+	ProjectedAt time.Time        `json:"projectedAt" doc:"When the queue last changed." example:"2026-02-19T10:12:31Z"`
 	Patients    []boardPatient   `json:"patients" nullable:"false" doc:"In the order of their turn."`
 	Rooms       []consultingRoom `json:"consultingRooms" nullable:"false"`
 }
@@ -30,7 +30,7 @@ type boardPatient struct {
 // consultingRoom is a room that patients are called to.
 type consultingRoom struct {
 	ConsultingRoomID string `json:"consultingRoomId" example:"room-1"`
-	IsActive         bool   `json:"isActive"`
+	IsActive         bool   `json:"isActive" example:"true"`
 }
 
 func toBoard(v readmodel.QueueStateView, version int64) board {

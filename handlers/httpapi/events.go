@@ -17,25 +17,25 @@ type eventsRequest struct {
 }
 
 type storedEvent struct {
-	Position       int64     `json:"position" doc:"Global order of the event."`
-	EventID        string    `json:"eventId"`
-	EventName      string    `json:"eventName"`
-	Version        int64     `json:"version" doc:"The queue's version after the event."`
-	OccurredAt     time.Time `json:"occurredAt"`
-	CorrelationID  string    `json:"correlationId"`
-	CausationID    string    `json:"causationId,omitempty"`
-	Actor          string    `json:"actor"`
-	IdempotencyKey string    `json:"idempotencyKey,omitempty" doc:"That of the command, where it had one."`
-	SchemaVersion  int       `json:"schemaVersion"`
-	Payload        any       `json:"payload"`
+	Position       int64     `json:"position" doc:"Global order of the event." example:"1042"`
+	EventID        string    `json:"eventId" example:"7d3c1f0a-52b6-4c1e-8a94-0f6d2b9e4c55"`
+	EventName      string    `json:"eventName" example:"PatientAbsentAtCashier"`
+	Version        int64     `json:"version" doc:"The queue's version after the event." example:"42"`
+	OccurredAt     time.Time `json:"occurredAt" example:"2026-02-19T10:12:30.123456Z"`
+	CorrelationID  string    `json:"correlationId" example:"0b8f5f0e-6c2a-4f0e-9b57-1d0e8f3f6e0f"`
+	CausationID    string    `json:"causationId,omitempty" example:"c2a1f7d4-3b0e-4d58-9e76-5a8b1c0d2e3f"`
+	Actor          string    `json:"actor" example:"desk-1"`
+	IdempotencyKey string    `json:"idempotencyKey,omitempty" doc:"That of the command, where it had one." example:"5f1b6c1e-0c3a-4b57-9d0e-8f3f6e0f7a11"`
+	SchemaVersion  int       `json:"schemaVersion" example:"1"`
+	Payload        any       `json:"payload" example:"{\"queueId\":\"queue-1\",\"patientId\":\"patient-1\",\"retryNumber\":1}"`
 }
 
 type eventsResponse struct {
 	Body struct {
-		AggregateID      string        `json:"aggregateId"`
-		Count            int           `json:"count" doc:"Events in this answer."`
+		AggregateID      string        `json:"aggregateId" example:"queue-1"`
+		Count            int           `json:"count" doc:"Events in this answer." example:"1"`
 		Events           []storedEvent `json:"events" nullable:"false"`
-		NextAfterVersion int64         `json:"nextAfterVersion,omitempty" doc:"Where the next page starts; absent on the last."`
+		NextAfterVersion int64         `json:"nextAfterVersion,omitempty" doc:"Where the next page starts; absent on the last." example:"42"`
 	}
 }
 

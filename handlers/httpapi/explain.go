@@ -23,7 +23,7 @@ type aheadPatient struct {
 	TicketNumber string    `json:"ticketNumber" example:"A-012"`
 	Priority     string    `json:"priority" example:"Urgent"`
 	Status       string    `json:"status" example:"waiting-cashier"`
-	CheckInTime  time.Time `json:"checkInTime"`
+	CheckInTime  time.Time `json:"checkInTime" example:"2026-02-19T10:05:00Z"`
 	Reason       string    `json:"reason" doc:"Why this patient comes first." example:"has priority Urgent, which goes before High"`
 }
 
@@ -31,19 +31,19 @@ type explainResponse struct {
 	Tagged
 	Body struct {
 		QueueID              string         `json:"queueId" example:"queue-1"`
-		At                   time.Time      `json:"at" doc:"The moment that is explained."`
+		At                   time.Time      `json:"at" doc:"The moment that is explained." example:"2026-02-19T10:12:31Z"`
 		PatientID            string         `json:"patientId" example:"patient-1"`
 		TicketNumber         string         `json:"ticketNumber" example:"A-017"`
 		Status               string         `json:"status" example:"waiting-cashier"`
 		Place                string         `json:"place,omitempty" doc:"The desk or consulting room." example:"desk-1"`
 		Priority             string         `json:"priority" example:"High"`
-		CheckInTime          time.Time      `json:"checkInTime"`
+		CheckInTime          time.Time      `json:"checkInTime" example:"2026-02-19T10:00:01Z"`
 		WaitTimeMinutes      float64        `json:"waitTimeMinutes" doc:"Since the check-in." example:"12.5"`
 		PatientsAhead        int            `json:"patientsAhead" example:"2"`
 		Ahead                []aheadPatient `json:"ahead" nullable:"false" doc:"Who comes first: the first to be called first."`
 		Rule                 string         `json:"rule" doc:"The rule of the line." example:"the highest priority first, then who came first"`
 		EstimatedWaitMinutes int            `json:"estimatedWaitMinutes" doc:"Until the consultation." example:"12"`
-		EstimateBasis        string         `json:"estimateBasis" doc:"How the estimate was made."`
+		EstimateBasis        string         `json:"estimateBasis" doc:"How the estimate was made." example:"2 to be called before, 0 of 2 rooms free; 13 consultations began in the last hour, one every 4.5 min"`
 	}
 }
 

@@ -23,7 +23,7 @@ type journeyStep struct {
 	Status          string    `json:"status" doc:"Where the patient stood afterwards." example:"at-cashier"`
 	Place           string    `json:"place,omitempty" doc:"The desk or consulting room." example:"desk-1"`
 	Detail          string    `json:"detail,omitempty" doc:"What else was said: the ticket, the reason, the outcome." example:"A-017"`
-	OccurredAt      time.Time `json:"occurredAt"`
+	OccurredAt      time.Time `json:"occurredAt" example:"2026-02-19T10:08:00Z"`
 	DurationMinutes *float64  `json:"durationMinutes" doc:"Until the next step; until now for the last one of a visit that goes on; null for the end of a visit." example:"4.5"`
 }
 
@@ -32,7 +32,7 @@ type journeyResponse struct {
 	Body struct {
 		QueueID      string        `json:"queueId" example:"queue-1"`
 		PatientID    string        `json:"patientId" example:"patient-1"`
-		IsOver       bool          `json:"isOver" doc:"Whether the visit has ended."`
+		IsOver       bool          `json:"isOver" doc:"Whether the visit has ended." example:"false"`
 		Steps        []journeyStep `json:"steps" nullable:"false"`
 		TotalMinutes float64       `json:"totalMinutes" doc:"From check-in to the end, or until now." example:"38.2"`
 		Previous     int64         `json:"previous,omitempty" doc:"Where the visit before is found; absent on the first." example:"17"`

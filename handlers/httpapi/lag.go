@@ -18,23 +18,23 @@ type lagRequest struct {
 
 // lagStatistics are durations in milliseconds; null where nothing was processed.
 type lagStatistics struct {
-	EventName                         string   `json:"eventName"`
-	EventCount                        int64    `json:"eventCount"`
-	ProcessedCount                    int64    `json:"processedCount"`
-	FailedCount                       int64    `json:"failedCount"`
-	AverageLagMs                      *float64 `json:"averageLagMs"`
-	P50LagMs                          *float64 `json:"p50LagMs"`
-	P95LagMs                          *float64 `json:"p95LagMs"`
-	P99LagMs                          *float64 `json:"p99LagMs"`
-	MaxLagMs                          *float64 `json:"maxLagMs"`
-	AverageOutboxDispatchMs           *float64 `json:"averageOutboxDispatchMs"`
-	AverageProjectionProcessingTimeMs *float64 `json:"averageProjectionProcessingMs"`
+	EventName                         string   `json:"eventName" example:"PatientCheckedIn"`
+	EventCount                        int64    `json:"eventCount" example:"1200"`
+	ProcessedCount                    int64    `json:"processedCount" example:"1199"`
+	FailedCount                       int64    `json:"failedCount" example:"1"`
+	AverageLagMs                      *float64 `json:"averageLagMs" example:"14.2"`
+	P50LagMs                          *float64 `json:"p50LagMs" example:"11.8"`
+	P95LagMs                          *float64 `json:"p95LagMs" example:"31.5"`
+	P99LagMs                          *float64 `json:"p99LagMs" example:"58.3"`
+	MaxLagMs                          *float64 `json:"maxLagMs" example:"96.7"`
+	AverageOutboxDispatchMs           *float64 `json:"averageOutboxDispatchMs" example:"9.1"`
+	AverageProjectionProcessingTimeMs *float64 `json:"averageProjectionProcessingMs" example:"5.1"`
 }
 
 type lagResponse struct {
 	Body struct {
-		From       time.Time       `json:"from"`
-		To         time.Time       `json:"to"`
+		From       time.Time       `json:"from" example:"2026-02-19T09:00:00Z"`
+		To         time.Time       `json:"to" example:"2026-02-19T10:00:00Z"`
 		Statistics []lagStatistics `json:"statistics" nullable:"false" doc:"One entry an event name."`
 	}
 }

@@ -12,21 +12,21 @@ import (
 
 // monitor is one queue at a glance.
 type monitor struct {
-	QueueID                string         `json:"queueId"`
-	QueueName              string         `json:"queueName"`
-	MaxCapacity            int            `json:"maxCapacity"`
-	TotalPatientsWaiting   int            `json:"totalPatientsWaiting" doc:"Patients in the line, not yet in a consultation."`
-	HighPriorityCount      int            `json:"highPriorityCount" doc:"High and Urgent."`
-	NormalPriorityCount    int            `json:"normalPriorityCount"`
-	LowPriorityCount       int            `json:"lowPriorityCount"`
-	LastPatientCheckedInAt *time.Time     `json:"lastPatientCheckedInAt"`
+	QueueID                string         `json:"queueId" example:"queue-1"`
+	QueueName              string         `json:"queueName" example:"queue-1"`
+	MaxCapacity            int            `json:"maxCapacity" example:"100"`
+	TotalPatientsWaiting   int            `json:"totalPatientsWaiting" doc:"Patients in the line, not yet in a consultation." example:"12"`
+	HighPriorityCount      int            `json:"highPriorityCount" doc:"High and Urgent." example:"4"`
+	NormalPriorityCount    int            `json:"normalPriorityCount" example:"6"`
+	LowPriorityCount       int            `json:"lowPriorityCount" example:"2"`
+	LastPatientCheckedInAt *time.Time     `json:"lastPatientCheckedInAt" example:"2026-02-19T10:11:58Z"`
 	AverageWaitTimeMinutes float64        `json:"averageWaitTimeMinutes" doc:"From check-in to consultation, of those whose consultation began in the last hour; 0 where none did." example:"23.4"`
 	CurrentWaitMinutes     float64        `json:"currentWaitMinutes" doc:"How long those in the line have waited so far, on average." example:"11.2"`
-	UtilizationPercentage  float64        `json:"utilizationPercentage" doc:"Patients in the line against the capacity." example:"42"`
-	PriorityDistribution   map[string]int `json:"priorityDistribution"`
-	IsHighLoad             bool           `json:"isHighLoad" doc:"At 80 % of the capacity or more."`
-	IsEmpty                bool           `json:"isEmpty"`
-	ProjectedAt            time.Time      `json:"projectedAt" doc:"When the view last changed."`
+	UtilizationPercentage  float64        `json:"utilizationPercentage" doc:"Patients in the line against the capacity." example:"12"`
+	PriorityDistribution   map[string]int `json:"priorityDistribution" example:"{\"Urgent\":1,\"High\":3,\"Medium\":6,\"Low\":2}"`
+	IsHighLoad             bool           `json:"isHighLoad" doc:"At 80 % of the capacity or more." example:"false"`
+	IsEmpty                bool           `json:"isEmpty" example:"false"`
+	ProjectedAt            time.Time      `json:"projectedAt" doc:"When the view last changed." example:"2026-02-19T10:12:31Z"`
 }
 
 // highLoadPercentage is the utilisation from which a queue counts as under high load.
@@ -66,8 +66,8 @@ type monitorsResponse struct {
 	Tagged
 	Body struct {
 		Queues               []monitor `json:"queues" nullable:"false"`
-		TotalPatientsWaiting int       `json:"totalPatientsWaiting" doc:"Sum over the queues of this answer."`
-		Next                 string    `json:"next,omitempty" doc:"Where the next page starts; absent on the last."`
+		TotalPatientsWaiting int       `json:"totalPatientsWaiting" doc:"Sum over the queues of this answer." example:"12"`
+		Next                 string    `json:"next,omitempty" doc:"Where the next page starts; absent on the last." example:"queue-1"`
 	}
 }
 

@@ -1,7 +1,10 @@
 package httpapi_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -64,7 +67,7 @@ func TestTheDocumentHasEveryRoute(t *testing.T) {
 }
 
 // Every operation says what it is for and what can go wrong, and every field that a
-// client sends has an example.
+// client sends or gets has an example.
 func TestTheDocumentIsComplete(t *testing.T) {
 	f := newFixture(t)
 	for _, o := range operations(f.document) {
@@ -81,6 +84,13 @@ func TestTheDocumentIsComplete(t *testing.T) {
 				t.Errorf("%s does not describe %s", name, status)
 			}
 		}
+		for status, response := range o.Responses {
+			for _, content := range response.Content {
+				if bare := f.document.bare(status, content.Schema); len(bare) > 0 {
+					t.Errorf("%s: without example are %v", name, bare)
+				}
+			}
+		}
 		for _, p := range o.Parameters {
 			if p.Description == "" || p.In == "path" && p.Example == nil && len(p.Schema.Examples) == 0 {
 				t.Errorf("%s: the parameter %s has no description or example", name, p.Name)
@@ -90,6 +100,65 @@ func TestTheDocumentIsComplete(t *testing.T) {
 			if property.Description == "" || len(property.Examples) == 0 {
 				t.Errorf("%s: the field %s has no description or example", name, field)
 			}
+		}
+	}
+}
+
+// Every example is valid by its own schema.
+func TestTheExamplesAreValid(t *testing.T) {
+	f := newFixture(t)
+	for name, schema := range f.document.Components.Schemas {
+		for field, property := range schema.Properties {
+			for _, example := range property.Examples {
+				shown, err := json.Marshal(example)
+				if err == nil {
+					err = f.document.schemas.check(string(shown), "components", "schemas", name, "properties", field)
+				}
+				if err != nil {
+					t.Errorf("%s.%s: %v", name, field, err)
+				}
+			}
+		}
+	}
+}
+
+// Every GET of the document answers as it says there, for the examples of its parameters.
+func TestTheExamplesCanBeTried(t *testing.T) {
+	f := newFixture(t)
+	f.finish("earlier")
+	f.post("/api/waiting-room/check-in", johnDoe)
+	f.project("queue-1")
+	f.rebuild()
+	for _, statement := range []string{
+		`INSERT INTO waiting_room_outbox (id, aggregate_id, event_name, payload, retry_count, last_error, last_failed_at, next_attempt_at)
+			VALUES (42, 'queue-1', 'PatientCheckedIn', '{}', 1, 'nacked', now(), now())`,
+		`INSERT INTO poison_messages (id, message_id, handler, topic, event_name, aggregate_id, reason, payload, metadata)
+			VALUES (42, 'm', 'plugin.notifications.tell-patient', 'waiting_room_events', 'PatientCheckedIn', 'queue-1', 'refused', '{}', '{"version": "1"}')`,
+		`INSERT INTO retention_runs (started_at) VALUES (now())`,
+		`INSERT INTO operator_actions (actor, action, target, reason, affected) VALUES ('ada', 'outbox.retry', '42', 'a test', 1)`,
+	} {
+		if _, err := f.pool.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, o := range operations(f.document) {
+		if o.method != http.MethodGet || o.OperationID == "stream" {
+			continue
+		}
+		path, query := o.path, url.Values{}
+		for _, p := range o.Parameters {
+			example := fmt.Sprint(p.Example)
+			if p.Example == nil && len(p.Schema.Examples) > 0 {
+				example = fmt.Sprint(p.Schema.Examples[0])
+			}
+			if p.In == "path" {
+				path = strings.ReplaceAll(path, "{"+p.Name+"}", example)
+			} else if p.Required {
+				query.Set(p.Name, example)
+			}
+		}
+		if got := f.get(path + "?" + query.Encode()); got.status != http.StatusOK {
+			t.Errorf("%s answers %d: %s", path, got.status, got.body)
 		}
 	}
 }

@@ -14,19 +14,19 @@ type actionsRequest struct {
 }
 
 type operatorAction struct {
-	ID      int64     `json:"id"`
-	Actor   string    `json:"actor"`
+	ID      int64     `json:"id" example:"7"`
+	Actor   string    `json:"actor" example:"ada"`
 	Action  string    `json:"action" doc:"What was done." example:"outbox.retry"`
 	Target  string    `json:"target" doc:"What it was done to: an id, or the kind." example:"42"`
-	Reason  string    `json:"reason"`
-	Changed int64     `json:"changed" doc:"How many it changed."`
-	TakenAt time.Time `json:"takenAt"`
+	Reason  string    `json:"reason" example:"the binding is back"`
+	Changed int64     `json:"changed" doc:"How many it changed." example:"1"`
+	TakenAt time.Time `json:"takenAt" example:"2026-02-19T10:12:31Z"`
 }
 
 type actionsResponse struct {
 	Body struct {
 		Actions    []operatorAction `json:"actions" nullable:"false" doc:"Newest first."`
-		NextBefore int64            `json:"nextBefore,omitempty" doc:"Where the next page starts; absent on the last."`
+		NextBefore int64            `json:"nextBefore,omitempty" doc:"Where the next page starts; absent on the last." example:"7"`
 	}
 }
 

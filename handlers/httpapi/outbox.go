@@ -88,33 +88,33 @@ type retryKindRequest struct {
 }
 
 type outboxEvent struct {
-	ID            int64      `json:"id"`
-	EventID       string     `json:"eventId"`
-	AggregateID   string     `json:"aggregateId"`
-	EventName     string     `json:"eventName"`
-	Status        string     `json:"status" enum:"PENDING,FAILED,PARKED,UNROUTABLE,PUBLISHED,DISCARDED" doc:"PARKED waits for a person; UNROUTABLE does too, since no queue takes the event."`
-	RetryCount    int        `json:"retryCount"`
-	LastError     *string    `json:"lastError"`
-	LastFailedAt  *time.Time `json:"lastFailedAt"`
-	NextAttemptAt *time.Time `json:"nextAttemptAt"`
-	ParkedAt      *time.Time `json:"parkedAt"`
-	PublishedAt   *time.Time `json:"publishedAt"`
-	DiscardedAt   *time.Time `json:"discardedAt"`
-	CreatedAt     time.Time  `json:"createdAt"`
+	ID            int64      `json:"id" example:"42"`
+	EventID       string     `json:"eventId" example:"7d3c1f0a-52b6-4c1e-8a94-0f6d2b9e4c55"`
+	AggregateID   string     `json:"aggregateId" example:"queue-1"`
+	EventName     string     `json:"eventName" example:"PatientCheckedIn"`
+	Status        string     `json:"status" enum:"PENDING,FAILED,PARKED,UNROUTABLE,PUBLISHED,DISCARDED" doc:"PARKED waits for a person; UNROUTABLE does too, since no queue takes the event." example:"FAILED"`
+	RetryCount    int        `json:"retryCount" example:"2"`
+	LastError     *string    `json:"lastError" example:"RabbitMQ refused the event"`
+	LastFailedAt  *time.Time `json:"lastFailedAt" example:"2026-02-19T10:12:00Z"`
+	NextAttemptAt *time.Time `json:"nextAttemptAt" example:"2026-02-19T10:14:00Z"`
+	ParkedAt      *time.Time `json:"parkedAt" example:"2026-02-19T11:44:30Z"`
+	PublishedAt   *time.Time `json:"publishedAt" example:"2026-02-19T10:12:30Z"`
+	DiscardedAt   *time.Time `json:"discardedAt" example:"2026-02-19T12:00:00Z"`
+	CreatedAt     time.Time  `json:"createdAt" example:"2026-02-19T10:11:28Z"`
 }
 
 type pendingResponse struct {
 	Body struct {
-		Count     int64         `json:"count" doc:"Events that wait to be published, in all."`
+		Count     int64         `json:"count" doc:"Events that wait to be published, in all." example:"3"`
 		Events    []outboxEvent `json:"events" nullable:"false" doc:"Oldest first."`
-		NextAfter int64         `json:"nextAfter,omitempty" doc:"Where the next page starts; absent on the last."`
+		NextAfter int64         `json:"nextAfter,omitempty" doc:"Where the next page starts; absent on the last." example:"4711"`
 	}
 }
 
 type outboxResponse struct {
 	Body struct {
 		Events    []outboxEvent `json:"events" nullable:"false" doc:"Oldest first."`
-		NextAfter int64         `json:"nextAfter,omitempty" doc:"Where the next page starts; absent on the last."`
+		NextAfter int64         `json:"nextAfter,omitempty" doc:"Where the next page starts; absent on the last." example:"42"`
 	}
 }
 
@@ -122,10 +122,10 @@ type outboxEventResponse struct{ Body outboxEvent }
 
 type operatorResponse struct {
 	Body struct {
-		Success       bool   `json:"success"`
-		Message       string `json:"message" doc:"What was done."`
-		CorrelationID string `json:"correlationId"`
-		Changed       int64  `json:"changed" doc:"Number of events that were changed."`
+		Success       bool   `json:"success" example:"true"`
+		Message       string `json:"message" doc:"What was done." example:"the event is tried again"`
+		CorrelationID string `json:"correlationId" example:"0b8f5f0e-6c2a-4f0e-9b57-1d0e8f3f6e0f"`
+		Changed       int64  `json:"changed" doc:"Number of events that were changed." example:"1"`
 	}
 }
 

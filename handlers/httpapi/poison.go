@@ -22,14 +22,14 @@ type poisonGroupsRequest struct {
 }
 
 type poisonGroup struct {
-	Group     string    `json:"group" doc:"Names the group: one handler, one kind of event, one reason but for ids and numbers in it."`
-	Handler   string    `json:"handler" example:"plugin.billing.open-bill"`
-	EventName *string   `json:"eventName"`
-	Reason    string    `json:"reason" doc:"That of the newest message."`
-	Waiting   int64     `json:"waiting" doc:"Messages that wait for a person."`
-	Count     int64     `json:"count" doc:"Messages in all."`
-	FirstSeen time.Time `json:"firstSeen"`
-	LastSeen  time.Time `json:"lastSeen"`
+	Group     string    `json:"group" doc:"Names the group: one handler, one kind of event, one reason but for ids and numbers in it." example:"3f9a1c2b7d604e58"`
+	Handler   string    `json:"handler" example:"plugin.notifications.tell-patient"`
+	EventName *string   `json:"eventName" example:"PatientAbsentAtCashier"`
+	Reason    string    `json:"reason" doc:"That of the newest message." example:"the notification service answers 500"`
+	Waiting   int64     `json:"waiting" doc:"Messages that wait for a person." example:"3"`
+	Count     int64     `json:"count" doc:"Messages in all." example:"5"`
+	FirstSeen time.Time `json:"firstSeen" example:"2026-02-19T09:41:00Z"`
+	LastSeen  time.Time `json:"lastSeen" example:"2026-02-19T10:12:00Z"`
 }
 
 type poisonGroupsResponse struct {
@@ -65,26 +65,26 @@ type poisonKindOrder struct {
 }
 
 type poisonMessage struct {
-	ID          int64             `json:"id"`
-	MessageID   string            `json:"messageId"`
-	Handler     string            `json:"handler" doc:"Who gave it up."`
-	EventName   *string           `json:"eventName"`
-	AggregateID *string           `json:"aggregateId"`
-	Reason      string            `json:"reason"`
-	Attempts    int               `json:"attempts" doc:"How often it was tried."`
-	Group       string            `json:"group"`
-	Status      string            `json:"status" enum:"WAITING,REPLAYING,REPLAYED,DISCARDED" doc:"REPLAYING: ordered; REPLAYED: handed to its handler again. One that fails again waits again."`
-	CreatedAt   time.Time         `json:"createdAt" doc:"When it was given up last."`
-	SettledAt   *time.Time        `json:"settledAt" doc:"When it was replayed or discarded."`
-	Stack       string            `json:"stack,omitempty" doc:"That of a panic; only when one message is asked for."`
-	Metadata    map[string]string `json:"metadata,omitempty" doc:"Its headers; only when one message is asked for."`
-	Payload     any               `json:"payload,omitempty" doc:"Its content, as JSON where it is; only when one message is asked for."`
+	ID          int64             `json:"id" example:"42"`
+	MessageID   string            `json:"messageId" example:"7d3c1f0a-52b6-4c1e-8a94-0f6d2b9e4c55"`
+	Handler     string            `json:"handler" doc:"Who gave it up." example:"plugin.notifications.tell-patient"`
+	EventName   *string           `json:"eventName" example:"PatientAbsentAtCashier"`
+	AggregateID *string           `json:"aggregateId" example:"queue-1"`
+	Reason      string            `json:"reason" example:"the notification service answers 500"`
+	Attempts    int               `json:"attempts" doc:"How often it was tried." example:"4"`
+	Group       string            `json:"group" example:"3f9a1c2b7d604e58"`
+	Status      string            `json:"status" enum:"WAITING,REPLAYING,REPLAYED,DISCARDED" doc:"REPLAYING: ordered; REPLAYED: handed to its handler again. One that fails again waits again." example:"WAITING"`
+	CreatedAt   time.Time         `json:"createdAt" doc:"When it was given up last." example:"2026-02-19T10:12:00Z"`
+	SettledAt   *time.Time        `json:"settledAt" doc:"When it was replayed or discarded." example:"2026-02-19T11:00:00Z"`
+	Stack       string            `json:"stack,omitempty" doc:"That of a panic; only when one message is asked for." example:"goroutine 42 [running]: …"`
+	Metadata    map[string]string `json:"metadata,omitempty" doc:"Its headers; only when one message is asked for." example:"{\"event_name\":\"PatientAbsentAtCashier\",\"aggregate_id\":\"queue-1\",\"version\":\"42\"}"`
+	Payload     any               `json:"payload,omitempty" doc:"Its content, as JSON where it is; only when one message is asked for." example:"{\"queueId\":\"queue-1\",\"patientId\":\"patient-1\",\"retryNumber\":1}"`
 }
 
 type poisonResponse struct {
 	Body struct {
 		Messages  []poisonMessage `json:"messages" nullable:"false" doc:"Oldest first."`
-		NextAfter int64           `json:"nextAfter,omitempty" doc:"Where the next page starts; absent on the last."`
+		NextAfter int64           `json:"nextAfter,omitempty" doc:"Where the next page starts; absent on the last." example:"42"`
 	}
 }
 
@@ -99,17 +99,17 @@ type rehearsalRequest struct {
 }
 
 type rehearsed struct {
-	ID      int64  `json:"id"`
-	Handler string `json:"handler"`
-	Outcome string `json:"outcome" enum:"WOULD_SUCCEED,WOULD_FAIL,NOT_REHEARSABLE"`
-	Reason  string `json:"reason,omitempty" doc:"Why it would fail, or cannot be rehearsed."`
+	ID      int64  `json:"id" example:"42"`
+	Handler string `json:"handler" example:"plugin.notifications.tell-patient"`
+	Outcome string `json:"outcome" enum:"WOULD_SUCCEED,WOULD_FAIL,NOT_REHEARSABLE" example:"WOULD_FAIL"`
+	Reason  string `json:"reason,omitempty" doc:"Why it would fail, or cannot be rehearsed." example:"the notification service answers 500"`
 }
 
 type rehearsalResponse struct {
 	Body struct {
-		WouldSucceed   int         `json:"wouldSucceed"`
-		WouldFail      int         `json:"wouldFail"`
-		NotRehearsable int         `json:"notRehearsable" doc:"Of handlers whose work cannot be undone: only plugin.OnTx and the projections can be rehearsed."`
+		WouldSucceed   int         `json:"wouldSucceed" example:"2"`
+		WouldFail      int         `json:"wouldFail" example:"1"`
+		NotRehearsable int         `json:"notRehearsable" doc:"Of handlers whose work cannot be undone: only plugin.OnTx and the projections can be rehearsed." example:"0"`
 		Messages       []rehearsed `json:"messages" nullable:"false" doc:"Oldest first."`
 	}
 }

@@ -12,18 +12,18 @@ import (
 
 // checkpoint says how far a projection has come.
 type checkpoint struct {
-	ProjectionID    string     `json:"projectionId"`
-	Status          string     `json:"status" enum:"UpToDate,CatchingUp,Stale,Failed,Rebuilding" doc:"Stale: behind, and no progress for five minutes. Failed: it gave events up; rebuild it once the cause is mended."`
-	LastPosition    int64      `json:"lastPosition" doc:"Global position of the last applied event."`
-	LastEventID     *string    `json:"lastEventId"`
-	LastEventName   *string    `json:"lastEventName"`
-	EventsProcessed int64      `json:"eventsProcessed"`
-	EventsBehind    int64      `json:"eventsBehind" doc:"Stored events behind its last one."`
-	EventsGivenUp   int64      `json:"eventsGivenUp" doc:"Events that it failed on after its retries, since its last rebuild."`
-	RebuiltAt       *time.Time `json:"rebuiltAt"`
-	UpdatedAt       *time.Time `json:"updatedAt"`
-	RebuiltEvents   int64      `json:"rebuiltEvents" doc:"While it is rebuilt by this process: the events applied so far."`
-	EventsToRebuild int64      `json:"eventsToRebuild" doc:"While it is rebuilt by this process: about how many events there are, at most."`
+	ProjectionID    string     `json:"projectionId" example:"monitor"`
+	Status          string     `json:"status" enum:"UpToDate,CatchingUp,Stale,Failed,Rebuilding" doc:"Stale: behind, and no progress for five minutes. Failed: it gave events up; rebuild it once the cause is mended." example:"UpToDate"`
+	LastPosition    int64      `json:"lastPosition" doc:"Global position of the last applied event." example:"1042"`
+	LastEventID     *string    `json:"lastEventId" example:"7d3c1f0a-52b6-4c1e-8a94-0f6d2b9e4c55"`
+	LastEventName   *string    `json:"lastEventName" example:"PatientCheckedIn"`
+	EventsProcessed int64      `json:"eventsProcessed" example:"1042"`
+	EventsBehind    int64      `json:"eventsBehind" doc:"Stored events behind its last one." example:"0"`
+	EventsGivenUp   int64      `json:"eventsGivenUp" doc:"Events that it failed on after its retries, since its last rebuild." example:"0"`
+	RebuiltAt       *time.Time `json:"rebuiltAt" example:"2026-02-19T03:00:12Z"`
+	UpdatedAt       *time.Time `json:"updatedAt" example:"2026-02-19T10:12:31Z"`
+	RebuiltEvents   int64      `json:"rebuiltEvents" doc:"While it is rebuilt by this process: the events applied so far." example:"0"`
+	EventsToRebuild int64      `json:"eventsToRebuild" doc:"While it is rebuilt by this process: about how many events there are, at most." example:"0"`
 }
 
 // staleAfter is the alert ProjectionCheckpointStale's limit.
@@ -51,7 +51,7 @@ func (a *api) toCheckpoint(c readmodel.Checkpoint) checkpoint {
 
 type projectionsHealthResponse struct {
 	Body struct {
-		Status      string       `json:"status" enum:"Healthy,Degraded" doc:"Degraded: a projection is stale or has failed."`
+		Status      string       `json:"status" enum:"Healthy,Degraded" doc:"Degraded: a projection is stale or has failed." example:"Healthy"`
 		Projections []checkpoint `json:"projections" nullable:"false"`
 	}
 }

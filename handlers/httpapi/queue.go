@@ -12,15 +12,15 @@ import (
 )
 
 type presentPatient struct {
-	PatientID        string    `json:"patientId"`
-	PatientName      string    `json:"patientName"`
-	Priority         string    `json:"priority"`
-	ConsultationType string    `json:"consultationType"`
+	PatientID        string    `json:"patientId" example:"patient-1"`
+	PatientName      string    `json:"patientName" example:"John Doe"`
+	Priority         string    `json:"priority" example:"High"`
+	ConsultationType string    `json:"consultationType" example:"Cardiology"`
 	Notes            string    `json:"notes" doc:"Free text for the staff." example:"wheelchair"`
 	TicketNumber     string    `json:"ticketNumber" doc:"What displays show; empty for a patient from before there were tickets." example:"A-017"`
 	Status           string    `json:"status" enum:"waiting-cashier,at-cashier,payment-pending,waiting-consultation,called,in-consultation" example:"waiting-cashier"`
 	Place            string    `json:"place" doc:"The desk or consulting room; empty while waiting." example:"desk-1"`
-	CheckInTime      time.Time `json:"checkInTime"`
+	CheckInTime      time.Time `json:"checkInTime" example:"2026-02-19T10:00:01Z"`
 	WaitTimeMinutes  float64   `json:"waitTimeMinutes" doc:"Since the check-in." example:"12.5"`
 	// The estimate counts until the consultation.
 	PatientsAhead        int    `json:"patientsAhead" doc:"Patients who come first; explain tells why." example:"2"`
@@ -31,33 +31,33 @@ type presentPatient struct {
 type queueStateResponse struct {
 	Tagged
 	Body struct {
-		QueueID             string           `json:"queueId"`
-		CurrentCount        int              `json:"currentCount" doc:"Patients whose visit is not over."`
-		MaxCapacity         int              `json:"maxCapacity"`
-		IsAtCapacity        bool             `json:"isAtCapacity"`
-		AvailableSpots      int              `json:"availableSpots"`
-		OccupancyPercentage float64          `json:"occupancyPercentage"`
+		QueueID             string           `json:"queueId" example:"queue-1"`
+		CurrentCount        int              `json:"currentCount" doc:"Patients whose visit is not over." example:"12"`
+		MaxCapacity         int              `json:"maxCapacity" example:"100"`
+		IsAtCapacity        bool             `json:"isAtCapacity" example:"false"`
+		AvailableSpots      int              `json:"availableSpots" example:"88"`
+		OccupancyPercentage float64          `json:"occupancyPercentage" example:"12"`
 		PatientsInQueue     []presentPatient `json:"patientsInQueue" nullable:"false" doc:"In the order of their turn: by priority, then arrival."`
 		ConsultingRooms     []consultingRoom `json:"consultingRooms" nullable:"false" doc:"All that were ever activated."`
-		ProjectedAt         time.Time        `json:"projectedAt"`
+		ProjectedAt         time.Time        `json:"projectedAt" example:"2026-02-19T10:12:31Z"`
 	}
 }
 
 type nextTurnResponse struct {
 	Tagged
 	Body struct {
-		PatientID        string     `json:"patientId"`
-		PatientName      string     `json:"patientName"`
-		Priority         string     `json:"priority"`
-		ConsultationType string     `json:"consultationType"`
+		PatientID        string     `json:"patientId" example:"patient-1"`
+		PatientName      string     `json:"patientName" example:"John Doe"`
+		Priority         string     `json:"priority" example:"High"`
+		ConsultationType string     `json:"consultationType" example:"Cardiology"`
 		TicketNumber     string     `json:"ticketNumber" doc:"What displays show." example:"A-017"`
 		Status           string     `json:"status" enum:"waiting,cashier-called,claimed,called" doc:"claimed: called to a room; cashier-called: at a desk; called: the consultation has begun." example:"claimed"`
-		CheckInTime      time.Time  `json:"checkInTime"`
+		CheckInTime      time.Time  `json:"checkInTime" example:"2026-02-19T10:00:01Z"`
 		WaitTimeMinutes  float64    `json:"waitTimeMinutes" doc:"Since the check-in." example:"12.5"`
-		ClaimedAt        *time.Time `json:"claimedAt" doc:"When the patient was called to the room; null before."`
-		CalledAt         *time.Time `json:"calledAt" doc:"When the consultation began; null before."`
+		ClaimedAt        *time.Time `json:"claimedAt" doc:"When the patient was called to the room; null before." example:"2026-02-19T10:12:00Z"`
+		CalledAt         *time.Time `json:"calledAt" doc:"When the consultation began; null before." example:"2026-02-19T10:13:00Z"`
 		StationID        *string    `json:"stationId" doc:"The room; null until the patient is called to one." example:"room-1"`
-		ProjectedAt      time.Time  `json:"projectedAt"`
+		ProjectedAt      time.Time  `json:"projectedAt" example:"2026-02-19T10:12:31Z"`
 	}
 }
 
@@ -70,24 +70,24 @@ type historyRequest struct {
 }
 
 type finishedVisit struct {
-	PatientID        string     `json:"patientId"`
-	PatientName      string     `json:"patientName"`
-	Priority         string     `json:"priority"`
-	ConsultationType string     `json:"consultationType"`
-	Status           string     `json:"status" enum:"completed"`
-	CheckInTime      *time.Time `json:"checkInTime" doc:"null until the visit's journey is there."`
+	PatientID        string     `json:"patientId" example:"patient-1"`
+	PatientName      string     `json:"patientName" example:"John Doe"`
+	Priority         string     `json:"priority" example:"High"`
+	ConsultationType string     `json:"consultationType" example:"Cardiology"`
+	Status           string     `json:"status" enum:"completed" example:"completed"`
+	CheckInTime      *time.Time `json:"checkInTime" doc:"null until the visit's journey is there." example:"2026-02-19T10:00:01Z"`
 	WaitTimeMinutes  *float64   `json:"waitTimeMinutes" doc:"From check-in until the consultation began; null until the visit's journey is there." example:"12.5"`
-	CompletedAt      time.Time  `json:"completedAt"`
-	Outcome          string     `json:"outcome"`
-	Notes            string     `json:"notes"`
+	CompletedAt      time.Time  `json:"completedAt" example:"2026-02-19T10:31:07Z"`
+	Outcome          string     `json:"outcome" example:"treated"`
+	Notes            string     `json:"notes" example:"wheelchair"`
 }
 
 type historyResponse struct {
 	Tagged
 	Body struct {
-		QueueID    string          `json:"queueId"`
+		QueueID    string          `json:"queueId" example:"queue-1"`
 		Visits     []finishedVisit `json:"visits" nullable:"false" doc:"Newest first."`
-		NextBefore int64           `json:"nextBefore,omitempty" doc:"Where the next page starts; absent on the last."`
+		NextBefore int64           `json:"nextBefore,omitempty" doc:"Where the next page starts; absent on the last." example:"42"`
 	}
 }
 

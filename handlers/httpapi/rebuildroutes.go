@@ -18,31 +18,31 @@ type rebuildRequest struct {
 
 type rebuildResponse struct {
 	Body struct {
-		Success       bool     `json:"success"`
-		Message       string   `json:"message"`
-		CorrelationID string   `json:"correlationId"`
-		Projections   []string `json:"projections" nullable:"false" doc:"Those whose rebuild has started."`
+		Success       bool     `json:"success" example:"true"`
+		Message       string   `json:"message" example:"rebuild started; follow it at /api/projections/{projectionId}/rebuild"`
+		CorrelationID string   `json:"correlationId" example:"0b8f5f0e-6c2a-4f0e-9b57-1d0e8f3f6e0f"`
+		Projections   []string `json:"projections" nullable:"false" doc:"Those whose rebuild has started." example:"monitor"`
 	}
 }
 
 type rebuildState struct {
-	ProjectionID    string       `json:"projectionId"`
-	Status          string       `json:"status" enum:"QUEUED,REPLAYING,CATCHING_UP,DONE,FAILED" doc:"One that was broken off goes on within a minute."`
-	RollBack        bool         `json:"rollBack" doc:"It puts the tables back that the rebuild before had replaced."`
-	Events          int64        `json:"events" doc:"Events applied so far."`
-	EventsToRebuild int64        `json:"eventsToRebuild" doc:"About how many there are, at most."`
+	ProjectionID    string       `json:"projectionId" example:"monitor"`
+	Status          string       `json:"status" enum:"QUEUED,REPLAYING,CATCHING_UP,DONE,FAILED" doc:"One that was broken off goes on within a minute." example:"DONE"`
+	RollBack        bool         `json:"rollBack" doc:"It puts the tables back that the rebuild before had replaced." example:"false"`
+	Events          int64        `json:"events" doc:"Events applied so far." example:"1042"`
+	EventsToRebuild int64        `json:"eventsToRebuild" doc:"About how many there are, at most." example:"1042"`
 	Differences     []difference `json:"differences" nullable:"false" doc:"How the rebuilt rows differ from the live ones at one position, by table; empty until they have been compared."`
-	Error           *string      `json:"error" doc:"Why it failed."`
-	StartedAt       time.Time    `json:"startedAt" doc:"Zero while it is queued."`
-	UpdatedAt       time.Time    `json:"updatedAt" doc:"When it last came on."`
-	EndedAt         *time.Time   `json:"endedAt"`
+	Error           *string      `json:"error" doc:"Why it failed." example:"the database is away"`
+	StartedAt       time.Time    `json:"startedAt" doc:"Zero while it is queued." example:"2026-02-19T03:00:00Z"`
+	UpdatedAt       time.Time    `json:"updatedAt" doc:"When it last came on." example:"2026-02-19T03:00:12Z"`
+	EndedAt         *time.Time   `json:"endedAt" example:"2026-02-19T03:00:12Z"`
 }
 
 type difference struct {
-	Table       string   `json:"table"`
-	OnlyLive    int64    `json:"onlyLive" doc:"Live rows that the rebuilt table has not, or has otherwise."`
-	OnlyRebuilt int64    `json:"onlyRebuilt" doc:"Rebuilt rows that the live table has not, or has otherwise."`
-	Queues      []string `json:"queues" nullable:"false" doc:"The first ten that have such rows."`
+	Table       string   `json:"table" example:"waiting_queue_view"`
+	OnlyLive    int64    `json:"onlyLive" doc:"Live rows that the rebuilt table has not, or has otherwise." example:"1"`
+	OnlyRebuilt int64    `json:"onlyRebuilt" doc:"Rebuilt rows that the live table has not, or has otherwise." example:"1"`
+	Queues      []string `json:"queues" nullable:"false" doc:"The first ten that have such rows." example:"queue-1"`
 }
 
 type rebuildStateResponse struct{ Body rebuildState }

@@ -14,15 +14,15 @@ type retentionRunsRequest struct {
 }
 
 type retentionRun struct {
-	ID             int64      `json:"id"`
-	StartedAt      time.Time  `json:"startedAt"`
-	EndedAt        *time.Time `json:"endedAt" doc:"Null while it runs."`
-	ArchivedEvents int64      `json:"archivedEvents"`
-	HeldQueues     int64      `json:"heldQueues" doc:"Queues of which old events stayed, since a patient has not been completed or cancelled for that long."`
-	PrunedLagRows  int64      `json:"prunedLagRows"`
-	PrunedOutbox   int64      `json:"prunedOutbox"`
-	PrunedPoison   int64      `json:"prunedPoison" doc:"Poisoned messages that were replayed or discarded."`
-	Error          *string    `json:"error" doc:"What failed; the rest was done."`
+	ID             int64      `json:"id" example:"7"`
+	StartedAt      time.Time  `json:"startedAt" example:"2026-02-19T02:00:00Z"`
+	EndedAt        *time.Time `json:"endedAt" doc:"Null while it runs." example:"2026-02-19T02:00:41Z"`
+	ArchivedEvents int64      `json:"archivedEvents" example:"120000"`
+	HeldQueues     int64      `json:"heldQueues" doc:"Queues of which old events stayed, since a patient has not been completed or cancelled for that long." example:"1"`
+	PrunedLagRows  int64      `json:"prunedLagRows" example:"45000"`
+	PrunedOutbox   int64      `json:"prunedOutbox" example:"9800"`
+	PrunedPoison   int64      `json:"prunedPoison" doc:"Poisoned messages that were replayed or discarded." example:"12"`
+	Error          *string    `json:"error" doc:"What failed; the rest was done." example:"prune the outbox: the database is away"`
 }
 
 type retentionRunsResponse struct {

@@ -61,6 +61,14 @@ func status(code int, retryAfter string) func(http.ResponseWriter) {
 	}
 }
 
+// refuse answers with a problem of two fields.
+func refuse(w http.ResponseWriter, code int) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(code)
+	fmt.Fprintf(w, `{"title":"No","status":%d,"detail":"it is so","code":"some_code","correlationId":"c-1","errors":[
+		{"field":"age","location":"body.age","message":"is too high"},{"field":"priority","location":"body.priority","message":"is unknown"}]}`, code)
+}
+
 // lost breaks the connection before the answer.
 func lost(w http.ResponseWriter) {
 	conn, _, err := w.(http.Hijacker).Hijack()
@@ -129,6 +137,46 @@ func TestAttemptsAreBounded(t *testing.T) {
 	}
 }
 
+// A refusal is an error that has the problem's code, its correlation id and its fields.
+func TestARefusalIsAProblem(t *testing.T) {
+	_, c := serve(t, func(w http.ResponseWriter) { refuse(w, http.StatusUnprocessableEntity) })
+	answer, err := client.Accepted(c.CheckInWithResponse(t.Context(), nil, johnDoe))
+	var p *client.Problem
+	if !errors.As(err, &p) || p.Status != http.StatusUnprocessableEntity || p.Code != "some_code" || p.CorrelationId != "c-1" || len(*p.Errors) != 2 {
+		t.Fatalf("the error is %v", err)
+	}
+	if want := "422 No: it is so; age is too high; priority is unknown (some_code, correlation id c-1)"; p.Error() != want {
+		t.Errorf("it says %q, want %q", p, want)
+	}
+	if answer.ApplicationproblemJSON422 == nil || answer.ApplicationproblemJSON422.Code != p.Code {
+		t.Errorf("the answer has %v", answer.ApplicationproblemJSON422)
+	}
+}
+
+// What a proxy or a portal says is no success of ours, whatever its status.
+func TestAForeignAnswerIsAProblem(t *testing.T) {
+	for _, code := range []int{200, 301, 404, 500} {
+		_, c := serve(t, func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(code)
+			fmt.Fprint(w, "<p>Welcome")
+		})
+		_, err := client.Accepted(c.CheckInWithResponse(t.Context(), nil, johnDoe))
+		var p *client.Problem
+		if !errors.As(err, &p) || p.Status != int64(code) || p.Code != "" {
+			t.Errorf("%d: the error is %v", code, err)
+		}
+	}
+	_, c := serve(t, status(200, ""))
+	if answer, err := client.Accepted(c.CheckInWithResponse(t.Context(), nil, johnDoe)); err != nil || answer.JSON200.Position != 1 {
+		t.Errorf("a success is %v, error %v", answer, err)
+	}
+	_, c = serve(t, lost, lost, lost, lost, lost)
+	if _, err := client.Accepted(c.CheckInWithResponse(t.Context(), nil, johnDoe)); err == nil {
+		t.Error("no answer is no error")
+	}
+}
+
 // A queue that does not exist yet is waited for; a stream that breaks goes on where it was;
 // one that is refused ends.
 func TestFollow(t *testing.T) {
@@ -141,7 +189,7 @@ func TestFollow(t *testing.T) {
 		defer mu.Unlock()
 		last = append(last, r.Header.Get("Last-Event-ID"))
 		if refusal := map[int]int{1: http.StatusNotFound, 4: http.StatusForbidden}[len(last)]; refusal != 0 {
-			w.WriteHeader(refusal)
+			refuse(w, refusal)
 			return
 		}
 		fmt.Fprintf(w, ": open\n\nevent: board\nid: %d\ndata: {\"queueId\":\"queue-1\",\"version\":%d,\"patients\":[],\"consultingRooms\":[],\"projectedAt\":\"2026-02-19T10:00:00Z\"}\n\n", len(last), len(last))
@@ -152,8 +200,8 @@ func TestFollow(t *testing.T) {
 	err := client.Follow(t.Context(), server.URL, "queue-1", client.Config{HTTPClient: own, Pause: time.Millisecond}, func(b client.Board) {
 		shown = append(shown, b.Version)
 	})
-	var refused *client.StatusError
-	if !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
+	var refused *client.Problem
+	if !errors.As(err, &refused) || refused.Status != http.StatusForbidden || refused.Code != "some_code" {
 		t.Errorf("ended with %v", err)
 	}
 	if fmt.Sprint(shown) != "[2 3]" || fmt.Sprint(last) != "[  2 3]" {

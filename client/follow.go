@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,7 +24,7 @@ const (
 // Follow calls show with the board of a queue, and again whenever it changes, until ctx
 // ends; it then returns ctx's error. A connection that breaks is made again, and goes on
 // where it was; a queue that does not exist yet is waited for, since a display is switched
-// on before the first patient comes. It returns *StatusError where the server refuses for
+// on before the first patient comes. It returns a *Problem where the server refuses for
 // good.
 func Follow(ctx context.Context, baseURL, queueID string, config Config, show func(Board)) error {
 	config.setDefaults()
@@ -32,11 +33,11 @@ func Follow(ctx context.Context, baseURL, queueID string, config Config, show fu
 	for pause := config.Pause; ; {
 		began := time.Now()
 		err := r.follow(ctx, baseURL, queueID, &last, show)
-		var status *StatusError
+		var refused *Problem
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.As(err, &status) && !status.Temporary():
+		case errors.As(err, &refused) && !passes(refused.Status):
 			return err
 		}
 		if time.Since(began) > config.MaxPause { // it worked for a while
@@ -53,16 +54,9 @@ func Follow(ctx context.Context, baseURL, queueID string, config Config, show fu
 	}
 }
 
-// StatusError says that a stream was refused.
-type StatusError struct{ Status int }
-
-func (e *StatusError) Error() string {
-	return fmt.Sprintf("the stream is refused: %d %s", e.Status, http.StatusText(e.Status))
-}
-
-// Temporary reports whether it may be asked for again.
-func (e *StatusError) Temporary() bool {
-	return e.Status == http.StatusNotFound || e.Status == http.StatusTooManyRequests || e.Status >= http.StatusInternalServerError
+// passes reports whether a stream that is refused so may be asked for again.
+func passes(status int64) bool {
+	return status == http.StatusNotFound || status == http.StatusTooManyRequests || status >= http.StatusInternalServerError
 }
 
 // follow reads one stream to its end.
@@ -88,7 +82,11 @@ func (r *retrier) follow(ctx context.Context, baseURL, queueID string, last *str
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		return &StatusError{Status: response.StatusCode}
+		body, err := io.ReadAll(io.LimitReader(response.Body, maxEvent))
+		if err != nil {
+			return err
+		}
+		return problemOf(response.StatusCode, body)
 	}
 	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(nil, maxEvent)

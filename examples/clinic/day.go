@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"sync"
 	"time"
 
@@ -84,12 +83,9 @@ func (d *day) checkIn(ctx context.Context, p *person) error {
 	if p.pregnant {
 		body.IsPregnant = ref(true)
 	}
-	answer, err := d.api.CheckInWithResponse(ctx, nil, body)
+	answer, err := client.Accepted(d.api.CheckInWithResponse(ctx, nil, body))
 	if err != nil {
 		return err
-	}
-	if answer.JSON200 == nil {
-		return accepted("check in", answer.HTTPResponse, answer.Body)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -117,12 +113,9 @@ func (d *day) gone(ctx context.Context) (bool, error) {
 	if !arrived {
 		return false, nil
 	}
-	answer, err := d.api.BoardWithResponse(ctx, d.options.queue, &client.BoardParams{MinPosition: &latest})
+	answer, err := client.Accepted(d.api.BoardWithResponse(ctx, d.options.queue, &client.BoardParams{MinPosition: &latest}))
 	if err != nil {
 		return false, err
-	}
-	if answer.JSON200 == nil {
-		return false, accepted("read the board", answer.HTTPResponse, answer.Body)
 	}
 	return len(answer.JSON200.Patients) == 0, nil
 }
@@ -152,12 +145,9 @@ func (d *day) report(ctx context.Context, out io.Writer) error {
 	fmt.Fprintln(out, "\nThe day is over.")
 	var errs []error
 	for _, p := range d.patients {
-		answer, err := d.api.JourneyWithResponse(ctx, d.options.queue, &client.JourneyParams{PatientId: p.id})
+		answer, err := client.Accepted(d.api.JourneyWithResponse(ctx, d.options.queue, &client.JourneyParams{PatientId: p.id}))
 		if err != nil {
 			return err
-		}
-		if answer.JSON200 == nil {
-			return accepted("read the journey", answer.HTTPResponse, answer.Body)
 		}
 		steps := answer.JSON200.Steps
 		ended := steps[len(steps)-1].Status
@@ -167,14 +157,6 @@ func (d *day) report(ctx context.Context, out io.Writer) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// accepted returns an error for an answer that is a problem.
-func accepted(what string, response *http.Response, body []byte) error {
-	if response.StatusCode == http.StatusOK {
-		return nil
-	}
-	return fmt.Errorf("%s: %s: %s", what, response.Status, body)
 }
 
 func ref[T any](v T) *T { return &v }

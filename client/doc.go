@@ -7,4 +7,4 @@
 // other side of the network.
 package client
 
-//go:generate go tool -modfile=../tools/go.mod oapi-codegen -config oapi-codegen.yaml openapi-3.0.yaml
+//go:generate go tool -modfile=../tools/go.mod oapi-codegen -config oapi-codegen.yaml -o client.gen.go openapi-3.0.yaml

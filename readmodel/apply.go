@@ -59,7 +59,8 @@ func (s *Store) Apply(ctx context.Context, events []schema.Recorded, projections
 //
 // The errors are those of the events, by index: nil, or *ProjectionError joined
 // for each projection that failed. Where nothing can be applied, as while the
-// database is away, all events have that error.
+// database is away, all events have that error. An event that was given up for the
+// sake of others has the database's error alone (Contended).
 func (s *Store) ApplyEach(ctx context.Context, events []schema.Recorded) ([]Applied, []error) {
 	order := make([]int, len(events))
 	for i := range order {
@@ -103,15 +104,26 @@ func nothingHelps(ctx context.Context, err error) bool {
 	return ctx.Err() != nil || errors.As(err, &rebuilding) || Unavailable(err)
 }
 
-// applyApart applies an event to each projection apart from the others.
+// applyApart applies an event to each projection apart from the others. What one of
+// them lost to others tells nothing about the event, and is the outcome then.
 func (s *Store) applyApart(ctx context.Context, event []schema.Recorded) (applied []Applied, err error) {
 	var errs []error
+	var contended error
 	for _, p := range Projections() {
 		one, err := s.Apply(ctx, event, p)
-		if err != nil {
+		applied = append(applied, one...)
+		switch {
+		case err == nil:
+		case nothingHelps(ctx, err):
+			return applied, err
+		case Contended(err):
+			contended = err
+		default:
 			errs = append(errs, &ProjectionError{ProjectionID: p.ID, Err: err})
 		}
-		applied = append(applied, one...)
+	}
+	if contended != nil {
+		return applied, contended
 	}
 	return applied, errors.Join(errs...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 
 	"github.com/jackc/pgx/v5"
@@ -47,6 +48,13 @@ var unavailableStates = map[string]bool{
 	"25006": true, // read-only: a standby, or a full disk made it so
 }
 
+// contendedStates are those by which it says that it gave a transaction up, and that
+// the same may succeed the next time.
+var contendedStates = map[string]bool{
+	"40":    true,                // deadlock, serialization failure
+	"55P03": true, "57014": true, // a lock that was not free in time, a statement that took too long or was cancelled
+}
+
 // Unavailable reports whether err says that the database is away or cannot
 // serve now, as opposed to refusing the request.
 func Unavailable(err error) bool {
@@ -56,8 +64,24 @@ func Unavailable(err error) bool {
 		netErr     net.Error
 	)
 	if errors.As(err, &pgErr) {
-		return unavailableStates[pgErr.Code] || unavailableStates[pgErr.Code[:min(2, len(pgErr.Code))]]
+		return among(unavailableStates, pgErr)
 	}
 	return errors.As(err, &connectErr) || errors.As(err, &netErr) || pgconn.SafeToRetry(err) || pgconn.Timeout(err) ||
-		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, net.ErrClosed)
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// Contended reports whether err says that the database gave a transaction up for the
+// sake of others, and did nothing of it. It serves others meanwhile.
+func Contended(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && among(contendedStates, pgErr)
+}
+
+// Passing reports whether err is one of both: it tells nothing about what was asked
+// for, which may succeed in a while.
+func Passing(err error) bool { return Unavailable(err) || Contended(err) }
+
+// among reports whether the code of err, or its class, is one of some.
+func among(states map[string]bool, err *pgconn.PgError) bool {
+	return states[err.Code] || states[err.Code[:min(2, len(err.Code))]]
 }

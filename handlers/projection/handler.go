@@ -67,21 +67,24 @@ func (h *handler) log(ctx context.Context, event schema.Recorded, took time.Dura
 		"queueId", event.Metadata.AggregateID, "version", event.Metadata.Version)
 }
 
-// observeFailure counts and logs an event that failed after all retries, for each
-// projection that failed on it.
+// observeFailure logs an event that failed after all retries, for each projection that
+// failed on it, and counts it where it is given up.
 func (h *handler) observeFailure(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) ([]*message.Message, error) {
 		produced, err := next(msg)
 		if err == nil {
 			return produced, nil
 		}
+		poisoned := isPoison(err)
 		for _, p := range culprits(err) {
-			h.metrics.failed(msg.Metadata.Get(schema.HeaderEventName), p.HandlerName())
+			if poisoned {
+				h.metrics.failed(msg.Metadata.Get(schema.HeaderEventName), p.HandlerName())
+			}
 			h.logger.ErrorContext(msg.Context(), "an event could not be projected",
 				"Component", "ProjectionWorker", "EventType", "ProjectionError",
 				"eventName", msg.Metadata.Get(schema.HeaderEventName), "eventId", msg.UUID,
 				"CorrelationId", msg.Metadata.Get(schema.HeaderCorrelationID), "projection", p.ID,
-				"queueId", msg.Metadata.Get(schema.HeaderAggregateID), "poisoned", isPoison(err), "error", err)
+				"queueId", msg.Metadata.Get(schema.HeaderAggregateID), "poisoned", poisoned, "error", err)
 		}
 		return produced, err
 	}

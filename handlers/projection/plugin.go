@@ -35,7 +35,7 @@ type Config struct {
 	SlowAfter time.Duration
 	// Registerer takes the metrics. Default: none.
 	Registerer prometheus.Registerer
-	// Failures counts the events that failed after all retries, by the labels
+	// Failures counts the events that were given up after all retries, by the labels
 	// event_name and handler. Default: they are not counted.
 	Failures *prometheus.CounterVec
 }

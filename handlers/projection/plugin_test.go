@@ -292,6 +292,43 @@ func TestAPassingFaultIsRetried(t *testing.T) {
 	}
 }
 
+// What is given up for the sake of others comes again until it works, however long that
+// takes: it is never poison, and counted as no failure.
+func TestContentionIsNeverPoison(t *testing.T) {
+	for name, code := range map[string]string{
+		"serialization failure": "40001", "deadlock": "40P01", "lock timeout": "55P03", "cancelled statement": "57014",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			_, err := f.pool.Exec(t.Context(), strings.ReplaceAll(`
+				CREATE SEQUENCE tries;
+				CREATE FUNCTION fail_long() RETURNS trigger LANGUAGE plpgsql AS $$
+				BEGIN IF NEW.queue_id = 'unlucky' AND nextval('tries') <= 20 THEN RAISE 'not yet' USING ERRCODE = '$CODE'; END IF; RETURN NEW; END $$;
+				CREATE TRIGGER fail_long BEFORE INSERT ON next_turn_view FOR EACH ROW EXECUTE FUNCTION fail_long()`, "$CODE", code))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.publish(t, f.store(t, "unlucky")...)
+			f.publish(t, f.store(t, "lucky")...)
+			if got := f.poisoned(t); len(got) != 0 {
+				t.Errorf("poisoned: %v", got)
+			}
+			for _, queue := range []string{"unlucky", "lucky"} {
+				if turn, err := f.views.NextTurnOf(t.Context(), queue); err != nil {
+					t.Errorf("next turn of %s: %+v, error %v", queue, turn, err)
+				}
+			}
+			if n := testutil.CollectAndCount(f.failures); n != 0 {
+				t.Errorf("%d failures are counted", n)
+			}
+			var tries int
+			if err := f.pool.QueryRow(t.Context(), "SELECT last_value FROM tries").Scan(&tries); err != nil || tries <= 20 {
+				t.Errorf("it was tried %d times, error %v", tries, err)
+			}
+		})
+	}
+}
+
 // Handler names are public API: a renamed handler re-consumes everything.
 func TestHandlerNames(t *testing.T) {
 	var names []string

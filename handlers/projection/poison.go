@@ -13,10 +13,11 @@ import (
 )
 
 // isPoison says whether an event that keeps failing is set aside. A shutdown, a
-// rebuild or a database that is away tells nothing about the event: it comes again.
+// rebuild, a database that is away or gave the event up for the sake of others tells
+// nothing about the event: it comes again.
 func isPoison(err error) bool {
 	var rebuilding *readmodel.RebuildingError
-	return !errors.As(err, &rebuilding) && !errors.Is(err, context.Canceled) && !readmodel.Unavailable(err)
+	return !errors.As(err, &rebuilding) && !errors.Is(err, context.Canceled) && !readmodel.Passing(err)
 }
 
 // culprits are the projections that an error is about: all where it names none, as

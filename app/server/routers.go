@@ -64,7 +64,7 @@ func (s *Server) commandStage(store *postgres.EventStore) (*command.Bus, stage, 
 	s.metrics.AddPrometheusRouterMetrics(router)
 	handlers := command.NewHandlers(store, command.Config{
 		MaxCapacity: s.config.WaitingRoom.MaxCapacity, Lanes: s.config.EventStore.Lanes, CacheSize: s.config.EventStore.CacheSize,
-		Location: s.config.WaitingRoom.Location(), IsOutage: readmodel.Unavailable,
+		Location: s.config.WaitingRoom.Location(), IsOutage: readmodel.Unavailable, IsContended: readmodel.Contended,
 	})
 	if err := s.registry.Register(handlers); err != nil {
 		return nil, stage{}, fmt.Errorf("register the commands' metrics: %w", err)

@@ -40,7 +40,8 @@ type Config struct {
 	// (BenchmarkCheckIn).
 	Lanes int
 	// MaxAttempts bounds how often a command is decided anew after a lost race
-	// for its queue. Default: 20; each attempt means that another one got through.
+	// for its queue, or after IsContended. Default: 20; each attempt means that another
+	// one got through.
 	MaxAttempts int
 	// CommitTimeout bounds the loading, deciding and storing of one batch.
 	// Default: 10 s.
@@ -59,6 +60,10 @@ type Config struct {
 	// Commands are then refused with *UnavailableError, and OutagePause later the
 	// next one tries again. Default: no error is.
 	IsOutage func(error) bool
+	// IsContended says that the store gave a command up for the sake of others, and did
+	// nothing of it: it is tried again alone, and after MaxAttempts refused with
+	// *UnavailableError. Default: no error says so.
+	IsContended func(error) bool
 	// OutagePause is how long the store is left alone. Default: 500 ms.
 	OutagePause time.Duration
 	// Now is the clock. Default: time.Now.
@@ -75,6 +80,9 @@ func (c *Config) setDefaults() {
 	setDefault(&c.OutagePause, 500*time.Millisecond)
 	if c.IsOutage == nil {
 		c.IsOutage = func(error) bool { return false }
+	}
+	if c.IsContended == nil {
+		c.IsContended = func(error) bool { return false }
 	}
 	if c.Location == nil {
 		c.Location = time.UTC

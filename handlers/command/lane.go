@@ -145,7 +145,7 @@ func (l *lane) together(ctx context.Context, tasks []*task) {
 	switch {
 	case isKeyTaken(err):
 		l.withoutAnswered(ctx, tasks)
-	case isRolledBack(err):
+	case isRolledBack(err), l.config.IsContended(err):
 		l.eachAlone(ctx, tasks)
 	default:
 		fail(tasks, err)
@@ -183,18 +183,23 @@ func fail(tasks []*task, err error) {
 // alone commits one task. After a lost race it is decided anew, a bounded number
 // of times.
 func (l *lane) alone(ctx context.Context, t *task) {
+	var err error
 	for range l.config.MaxAttempts {
-		err := l.commit(ctx, []*task{t})
+		err = l.commit(ctx, []*task{t})
 		if isKeyTaken(err) {
 			var rest []*task
 			if rest, err = l.recall(ctx, []*task{t}); err == nil && len(rest) > 0 {
 				continue // its answer has just been forgotten
 			}
 		}
-		if !isConflict(err) {
+		if !isConflict(err) && !l.config.IsContended(err) {
 			fail([]*task{t}, err)
 			return
 		}
+	}
+	if l.config.IsContended(err) {
+		t.err = &UnavailableError{Reason: "the event store gave the command up for the sake of others, again and again", Err: err}
+		return
 	}
 	t.err = &waitingroom.Error{
 		Code:    waitingroom.CodeConflict,

@@ -276,6 +276,37 @@ func TestABatchThatIsRefusedIsTriedOneByOne(t *testing.T) {
 	}
 }
 
+// A command that the store gave up for the sake of others is tried again, a bounded
+// number of times; then its client is told to come back. The others of its batch go on.
+func TestACommandThatWasGivenUpForOthersIsTriedAgain(t *testing.T) {
+	deadlock := errors.New("deadlock detected")
+	b := newLane(t, command.Config{MaxAttempts: 3, IsContended: func(err error) bool { return errors.Is(err, deadlock) }})
+	failures := 0
+	b.store.refuse = func(changes []waitingroom.Change) error {
+		for _, c := range changes {
+			if c.QueueID == "unlucky" && failures > 0 {
+				failures--
+				return &waitingroom.RolledBackError{Err: deadlock}
+			}
+		}
+		return nil
+	}
+	failures = 3 // with the others, and twice alone
+	if err := errors.Join(b.together(checkIn{"lucky", "a"}, checkIn{"unlucky", "a"})...); err != nil {
+		t.Errorf("it passes: %v", err)
+	}
+	failures = 3
+	if err := b.checkIn(checkIn{"unlucky", "b"}); !isUnavailable(err) || !errors.Is(err, deadlock) {
+		t.Errorf("got %v, want that the client comes back", err)
+	}
+	if err := b.checkIn(checkIn{"unlucky", "b"}); err != nil {
+		t.Errorf("it was remembered: %v", err)
+	}
+	if n := len(b.store.events["unlucky"]); n != 3 {
+		t.Errorf("the queue has %d events", n)
+	}
+}
+
 func TestAnUncertainFailureIsNotTriedAgain(t *testing.T) {
 	b := newLane(t, command.Config{})
 	lost := errors.New("the connection was lost")

@@ -150,7 +150,7 @@ func problemOf(ctx context.Context, err error) *Problem {
 		return newProblem(ctx, http.StatusConflict, codeRebuildRunning, busy.Error())
 	case errors.As(err, &previous):
 		return newProblem(ctx, http.StatusConflict, codeWrongState, previous.Error())
-	case errors.As(err, &unavailable), readmodel.Unavailable(err), errors.Is(err, context.Canceled):
+	case errors.As(err, &unavailable), readmodel.Passing(err), errors.Is(err, context.Canceled):
 		return newProblem(ctx, http.StatusServiceUnavailable, codeUnavailable,
 			"the database is away or overloaded; send the request again in a moment")
 	default:

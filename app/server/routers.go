@@ -146,7 +146,9 @@ func (s *Server) handlerStage(t *transport) (stage, error) {
 	if err != nil {
 		return stage{}, err
 	}
-	plugins, err := plugin.Register(s.plugins, t.subscriber, poisoned, s.logger, plugin.Config{Failures: s.failures, Transactions: postgres.NewHandledEvents(s.pool)})
+	plugins, err := plugin.Register(s.plugins, t.subscriber, poisoned, s.logger, plugin.Config{
+		Failures: s.failures, Transactions: postgres.NewHandledEvents(s.pool), IsPassing: readmodel.Passing,
+	})
 	if err != nil {
 		return stage{}, err
 	}

@@ -50,7 +50,9 @@ func On[E schema.Event](name string, handle func(ctx context.Context, e E, m sch
 
 // OnTx makes a handler whose work is rows in RLAPP's database: what it does by tx is
 // committed together with a mark that it was done, so its effect is there exactly once,
-// however often the event comes. It can be rehearsed on events that it gave up.
+// however often the event comes. It can be rehearsed on events that it gave up. While
+// the database is away, or gives the transaction up for the sake of others, the event
+// comes again and is not set aside.
 //
 // The function must not end tx, and what it does elsewhere is as with On.
 func OnTx[E schema.Event](name string, handle func(ctx context.Context, tx pgx.Tx, e E, m schema.Metadata) error) Handler {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rlapp/rlapp/handlers/poison"
@@ -21,11 +20,14 @@ type Config struct {
 	// RetryInterval is the first wait between tries; it doubles up to twenty
 	// times its value. Default: 50 ms.
 	RetryInterval time.Duration
-	// Failures counts the events that failed after all retries, by the labels
+	// Failures counts the events that were given up after all retries, by the labels
 	// event_name and handler. Default: they are not counted.
 	Failures *prometheus.CounterVec
 	// Transactions runs the handlers that OnTx made. Required where there is one.
 	Transactions Transactions
+	// IsPassing says that an error of the database tells nothing about the event, as when
+	// the database is away: what OnTx made gets the event again then. Default: no error is.
+	IsPassing func(error) bool
 }
 
 // Subscribers makes the subscriber of one queue.
@@ -68,7 +70,8 @@ func (r registration) add(router *message.Router, subscribers Subscribers, store
 	if err != nil {
 		return err
 	}
-	around, err := poison.Middlewares(r.queue.Handler, store, poison.Config{MaxRetries: r.config.MaxRetries, RetryInterval: r.config.RetryInterval}, r.observeFailure)
+	around, err := poison.Middlewares(r.queue.Handler, store,
+		poison.Config{MaxRetries: r.config.MaxRetries, RetryInterval: r.config.RetryInterval, IsPoison: isPoison}, r.observeFailure)
 	if err != nil {
 		return err
 	}
@@ -98,19 +101,20 @@ func (r registration) do(ctx context.Context, e schema.Recorded) error {
 	if r.handleTx == nil {
 		return r.handle(ctx, e)
 	}
-	return r.config.Transactions.Once(ctx, r.queue.Handler, e.Metadata.EventID, func(tx pgx.Tx) error { return r.handleTx(ctx, tx, e) })
+	return r.inTransaction(ctx, e)
 }
 
 func (r registration) observeFailure(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) ([]*message.Message, error) {
 		produced, err := next(msg)
 		if err != nil {
-			if r.config.Failures != nil {
+			poisoned := isPoison(err)
+			if r.config.Failures != nil && poisoned {
 				r.config.Failures.WithLabelValues(r.event, r.queue.Handler).Inc()
 			}
 			r.logger.ErrorContext(msg.Context(), "a plugin could not handle an event", "Component", r.queue.Handler,
 				"EventType", r.event, "eventId", msg.UUID, "CorrelationId", msg.Metadata.Get(schema.HeaderCorrelationID),
-				"queueId", msg.Metadata.Get(schema.HeaderAggregateID), "error", err)
+				"queueId", msg.Metadata.Get(schema.HeaderAggregateID), "poisoned", poisoned, "error", err)
 		}
 		return produced, err
 	}

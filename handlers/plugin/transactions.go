@@ -2,9 +2,11 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/rlapp/rlapp/handlers/poison"
 	"github.com/rlapp/rlapp/schema"
@@ -18,6 +20,34 @@ type Transactions interface {
 	Once(ctx context.Context, handler, eventID string, work func(pgx.Tx) error) error
 	// Rehearse runs work in a transaction that it rolls back.
 	Rehearse(ctx context.Context, work func(pgx.Tx) error) error
+}
+
+// passingError is a failure of the database that tells nothing about the event.
+type passingError struct{ error }
+
+func (e *passingError) Unwrap() error { return e.error }
+
+// isPoison says whether an event that keeps failing is set aside.
+func isPoison(err error) bool {
+	var passing *passingError
+	return !errors.As(err, &passing) && !errors.Is(err, context.Canceled)
+}
+
+// inTransaction runs what OnTx made. A passing error is the database's where it is not
+// the handler's, or where it is PostgreSQL's or the connection is lost: what else a
+// handler calls may be away as well, and that is its own failure.
+func (r registration) inTransaction(ctx context.Context, e schema.Recorded) error {
+	database := true
+	err := r.config.Transactions.Once(ctx, r.queue.Handler, e.Metadata.EventID, func(tx pgx.Tx) error {
+		err := r.handleTx(ctx, tx, e)
+		var refused *pgconn.PgError
+		database = err == nil || errors.As(err, &refused) || tx.Conn().IsClosed()
+		return err
+	})
+	if err != nil && database && r.config.IsPassing != nil && r.config.IsPassing(err) {
+		return &passingError{err}
+	}
+	return err
 }
 
 func needTransactions(plugins []Plugin, transactions Transactions) error {

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,8 +11,8 @@ import (
 	"github.com/rlapp/rlapp/schema"
 )
 
-// deleteQueues takes the handlers' queues from the broker of a process.
-func deleteQueues(t *testing.T, env []string, names ...string) {
+// onBroker does something to the virtual host of a process.
+func onBroker(t *testing.T, env []string, do func(*amqp.Channel) error) {
 	t.Helper()
 	setting := func(name string) string {
 		for _, one := range env {
@@ -32,10 +33,78 @@ func deleteQueues(t *testing.T, env []string, names ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range names {
-		if _, err := channel.QueueDelete(name, false, false, false); err != nil {
-			t.Fatal(err)
-		}
+	if err := do(channel); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *process) checkIn(queue string) {
+	p.t.Helper()
+	body := fmt.Sprintf(`{"queueId":%q,"patientId":"p","patientName":"John Doe","priority":"LOW","consultationType":"Cardiology"}`, queue)
+	if status, answer, err := p.post("/api/waiting-room/check-in", body); status != 200 {
+		p.t.Fatal(status, answer, err)
+	}
+}
+
+// outbox runs an operator's command, which has to succeed, against the API p.
+func (p *process) outbox(args ...string) string {
+	p.t.Helper()
+	command := run(p.t, nil, append([]string{"outbox", args[0], "--api", "http://" + p.address}, args[1:]...)...)
+	if code := command.exit(); code != 0 {
+		p.t.Fatalf("rlapp outbox %v: exit %d:\n%s", args, code, command.output())
+	}
+	return command.output()
+}
+
+// published says whether n events were.
+func (p *process) published(n int) error {
+	if list := p.outbox("list", "--status", "PUBLISHED"); strings.Count(list, "PUBLISHED") != n {
+		return fmt.Errorf("the list is\n%s", list)
+	}
+	return nil
+}
+
+func (p *process) waiting(queue string) error {
+	if _, monitor := p.get("/api/v1/waiting-room/" + queue + "/monitor"); monitor["totalPatientsWaiting"] != 1.0 {
+		return fmt.Errorf("the monitor of %s shows %v", queue, monitor)
+	}
+	return nil
+}
+
+// Queues or bindings that somebody deletes are made again before an event is given up:
+// all arrive, without a person and also before their handlers come back.
+func TestDeletedQueuesAndBindingsAreMadeAgain(t *testing.T) {
+	queues := map[string]string{ // with their bindings
+		schema.Topic + ".projections":                   "#",
+		schema.Topic + ".plugin.triage.urgent-check-in": "PatientCheckedIn.*",
+	}
+	for name, spoil := range map[string]func(channel *amqp.Channel, queue, key string) error{
+		"queues": func(channel *amqp.Channel, queue, _ string) error {
+			_, err := channel.QueueDelete(queue, false, false, false)
+			return err
+		},
+		"bindings": func(channel *amqp.Channel, queue, key string) error {
+			return channel.QueueUnbind(queue, key, schema.Topic, nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := services(t)
+			run(t, env, "worker").started()
+			api := run(t, env, "api").started()
+			api.checkIn("queue-0")
+			eventually(t, func() error { return api.published(2) })
+			for queue, key := range queues {
+				onBroker(t, env, func(channel *amqp.Channel) error { return spoil(channel, queue, key) })
+			}
+			api.checkIn("queue-1")
+			api.checkIn("queue-2")
+			eventually(t, func() error { return api.published(6) })
+			if list := api.outbox("list"); strings.Contains(list, "UNROUTABLE") {
+				t.Errorf("the list is\n%s", list)
+			}
+			run(t, env, "projections").started()
+			eventually(t, func() error { return errors.Join(api.waiting("queue-1"), api.waiting("queue-2")) })
+		})
 	}
 }
 
@@ -43,63 +112,35 @@ func deleteQueues(t *testing.T, env []string, names ...string) {
 // it, mends the cause and has it published. One that nobody needs is discarded.
 func TestOperatorsFindAndMendWhatNoQueueTakes(t *testing.T) {
 	env := services(t)
-	run(t, env, "worker").started()
 	api := run(t, env, "api").started()
-	checkIn := func(queue string) {
-		t.Helper()
-		body := fmt.Sprintf(`{"queueId":%q,"patientId":"p","patientName":"John Doe","priority":"LOW","consultationType":"Cardiology"}`, queue)
-		if status, answer, err := api.post("/api/waiting-room/check-in", body); status != 200 {
-			t.Fatal(status, answer, err)
-		}
+	api.checkIn("queue-1")
+	api.checkIn("queue-2")
+	// The relay makes the queues of all handlers anew before it gives an event up, so it
+	// takes another way to have one that nobody takes.
+	if _, err := openPool(t, api).Exec(t.Context(), `
+		UPDATE waiting_room_outbox SET unroutable = true, parked_at = now(), retry_count = 1, last_error = 'UNROUTABLE: NO_ROUTE'`); err != nil {
+		t.Fatal(err)
 	}
-	outbox := func(args ...string) string {
-		t.Helper()
-		p := run(t, nil, append([]string{"outbox", args[0], "--api", "http://" + api.address}, args[1:]...)...)
-		if code := p.exit(); code != 0 {
-			t.Fatalf("rlapp outbox %v: exit %d:\n%s", args, code, p.output())
-		}
-		return p.output()
+	run(t, env, "worker").started()
+	run(t, env, "projections").started()
+	if list := api.outbox("list", "--status", "UNROUTABLE"); strings.Count(list, "NO_ROUTE") != 4 {
+		t.Errorf("the list is\n%s", list)
 	}
-	published := func(n int) func() error {
-		return func() error {
-			if list := outbox("list", "--status", "PUBLISHED"); strings.Count(list, "PUBLISHED") != n {
-				return fmt.Errorf("the list is\n%s", list)
-			}
-			return nil
-		}
-	}
-	checkIn("queue-0") // the worker makes the queues at its first event
-	eventually(t, published(2))
-	deleteQueues(t, env, schema.Topic+".projections", schema.Topic+".plugin.triage.urgent-check-in")
-	checkIn("queue-1")
-	checkIn("queue-2")
-	eventually(t, func() error {
-		if list := outbox("list", "--status", "UNROUTABLE"); strings.Count(list, "NO_ROUTE") != 4 {
-			return fmt.Errorf("the list is\n%s", list)
-		}
-		return nil
-	})
-	first, second := idOf(outbox("list", "--queue", "queue-1")), ""
-	if shown := outbox("show", first); !strings.Contains(shown, `"status": "UNROUTABLE"`) {
+	first, second := idOf(api.outbox("list", "--queue", "queue-1")), ""
+	if shown := api.outbox("show", first); !strings.Contains(shown, `"status": "UNROUTABLE"`) {
 		t.Errorf("got %s", shown)
 	}
-	outbox("discard", first, "--actor", "ada", "--reason", "a test patient")
-	if second = idOf(outbox("list", "--queue", "queue-1", "--status", "UNROUTABLE")); second == first {
+	api.outbox("discard", first, "--actor", "ada", "--reason", "a test patient")
+	if second = idOf(api.outbox("list", "--queue", "queue-1", "--status", "UNROUTABLE")); second == first {
 		t.Error("a discarded event still waits")
 	}
-	outbox("discard", second, "--actor", "ada", "--reason", "a test patient")
+	api.outbox("discard", second, "--actor", "ada", "--reason", "a test patient")
 
-	run(t, env, "projections").started() // makes the queues
-	if did := outbox("retry", "--status", "UNROUTABLE", "--actor", "ada", "--reason", "the queue is back"); !strings.Contains(did, "(2 changed)") {
+	if did := api.outbox("retry", "--status", "UNROUTABLE", "--actor", "ada", "--reason", "the queue is back"); !strings.Contains(did, "(2 changed)") {
 		t.Errorf("got %s", did)
 	}
-	eventually(t, published(4))
-	eventually(t, func() error {
-		if _, monitor := api.get("/api/v1/waiting-room/queue-2/monitor"); monitor["totalPatientsWaiting"] != 1.0 {
-			return fmt.Errorf("the monitor shows %v", monitor)
-		}
-		return nil
-	})
+	eventually(t, func() error { return api.published(2) })
+	eventually(t, func() error { return api.waiting("queue-2") })
 	if _, record := api.get("/api/operator-actions"); len(record["actions"].([]any)) != 3 {
 		t.Errorf("the record is %v", record)
 	}

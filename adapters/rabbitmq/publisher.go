@@ -69,7 +69,9 @@ type parcel struct {
 //     known, and after Config.ConfirmTimeout at the latest;
 //   - *UnroutableError for messages that no queue takes, and *NackedError for
 //     those that the broker refuses, as one that is too large; the others of the
-//     call were published. Several may be joined;
+//     call were published. Several may be joined. The call after an
+//     *UnroutableError declares Config.Groups anew, so that it may succeed where
+//     somebody had deleted a queue or a binding;
 //   - *MessageError for a message that cannot travel; nothing was sent;
 //   - the context's error when the context of one of the messages ends; some may
 //     have arrived;
@@ -198,6 +200,9 @@ func (p *Publisher) deliver(ctx context.Context, to route, parcels []parcel) err
 	}
 	outcome, err := sender.send(ctx, to.exchange, parcels)
 	if err == nil {
+		if len(outcome.unroutable) > 0 {
+			p.forget(to.topic)
+		}
 		p.release(sender)
 		return outcome.err()
 	}
@@ -285,14 +290,19 @@ func (p *Publisher) release(s *sender) {
 	p.idle = append(p.idle, s)
 }
 
-// discard gives up a sender that failed. The exchange may be gone, so the next
-// call declares it again. A broker that does not answer, and does not say that
-// it is blocked either, may have vanished behind a silent network: that
+// forget has the next call declare a topic again: its exchange, or a queue or binding,
+// may be gone.
+func (p *Publisher) forget(topic string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.declared, topic)
+}
+
+// discard gives up a sender that failed. A broker that does not answer, and does not
+// say that it is blocked either, may have vanished behind a silent network: that
 // connection is given up as well.
 func (p *Publisher) discard(topic string, s *sender, err error) {
-	p.mu.Lock()
-	delete(p.declared, topic)
-	p.mu.Unlock()
+	p.forget(topic)
 	if errors.Is(err, errNoAnswer) && s.session.blockedError() == nil {
 		p.logger.Warn("RabbitMQ does not answer; connecting anew", "broker", s.session.broker)
 		s.session.sever()

@@ -256,6 +256,36 @@ func TestPublishDeclaresAnExchangeThatVanished(t *testing.T) {
 	}
 }
 
+// A queue or a binding that somebody deleted is made again for the retry.
+func TestPublishDeclaresWhatTookAMessageBefore(t *testing.T) {
+	for name, spoil := range map[string]func(ch *amqp.Channel, exchange, queue string) error{
+		"a queue": func(ch *amqp.Channel, _, queue string) error {
+			_, err := ch.QueueDelete(queue, false, false, false)
+			return err
+		},
+		"a binding": func(ch *amqp.Channel, exchange, queue string) error { return ch.QueueUnbind(queue, "#", exchange, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			config, exchange := quick(t, "g"), topic(t)
+			config.Exchange, config.Groups = exchange, []rabbitmq.Group{{Name: "g"}}
+			publisher, queue := newPublisher(t, config), rabbitmq.QueueName(exchange, "g")
+			if err := publisher.Publish(exchange, event("PatientCheckedIn", 0)); err != nil {
+				t.Fatal(err)
+			}
+			if err := spoil(channel(t), exchange, queue); err != nil {
+				t.Fatal(err)
+			}
+			err := publisher.Publish(exchange, event("PatientCheckedIn", 0))
+			if unroutable := (*rabbitmq.UnroutableError)(nil); !errors.As(err, &unroutable) {
+				t.Fatalf("got %v, want *UnroutableError", err)
+			}
+			if err := publisher.Publish(exchange, event("PatientCheckedIn", 0)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestPublishKeepsAwayFromATopicOfAnotherKind(t *testing.T) {
 	exchange := topic(t)
 	if err := channel(t).ExchangeDeclare(exchange, amqp.ExchangeFanout, true, false, false, false, nil); err != nil {

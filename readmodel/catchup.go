@@ -3,49 +3,40 @@ package readmodel
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/rlapp/rlapp/schema"
 )
 
-// settledAfter is the age of an event from which all events with lower positions are
-// visible: positions are given before a commit, and a transaction of ours may take
-// ten seconds (command.Config.CommitTimeout). One that began later than another may
-// have the lower position, so it is twice that time, and some.
-const settledAfter = 25 * time.Second
-
 // Check is what a look at the event store has found.
 type Check struct {
 	// Missing are the last events of queues of which projections lack some. Applying
 	// them applies those before.
 	Missing []schema.Recorded
-	// More says that not all settled events were looked at.
+	// More says that not all events up to the given position were looked at.
 	More bool
-	// Settles is how long it takes until the next event has settled; 0 where all have.
-	Settles time.Duration
+	// Newest is the position of the store's last event, 0 where there is none.
+	Newest int64
 
 	through int64
 }
 
-// Check looks at stored events, at most limit, behind those for which it found nothing
-// missing or Checked was called, and finds what projections lack of them, be it that
-// the broker lost it or that they were never told. Events younger than 25 s are left to
-// the broker. While nothing is missing it is one statement.
-func (s *Store) Check(ctx context.Context, limit int) (c Check, err error) {
+// Check looks at stored events up to a position, at most limit, behind those for which
+// it found nothing missing or Checked was called, and finds what projections lack of
+// them, be it that the broker lost it or that they were never told. While nothing is
+// missing it is one statement.
+func (s *Store) Check(ctx context.Context, upTo int64, limit int) (c Check, err error) {
 	var (
 		seen     int
-		settles  float64 // seconds
 		queueIDs []string
 		versions []int64
 	)
-	err = s.pool.QueryRow(ctx, lookAtEvents, projectionIDs(), settledAfter, limit).Scan(&seen, &settles, &c.through, &queueIDs, &versions)
+	err = s.pool.QueryRow(ctx, lookAtEvents, projectionIDs(), upTo, limit).Scan(&seen, &c.through, &c.Newest, &queueIDs, &versions)
 	if err != nil {
 		return c, fmt.Errorf("look at the event store: %w", err)
 	}
-	c.Settles = time.Duration(settles * float64(time.Second))
-	c.More = seen == limit && c.Settles == 0
+	c.More = seen == limit
 	if len(queueIDs) == 0 {
 		return c, nil
 	}
@@ -60,9 +51,8 @@ func (s *Store) Check(ctx context.Context, limit int) (c Check, err error) {
 	return c, nil
 }
 
-// lookAtEvents looks at the next events, up to the first that has not settled, and finds
-// the queues that some projection has not brought to their last one. Where there are
-// none, it notes that.
+// lookAtEvents looks at the next events, and finds the queues that some projection has
+// not brought to their last one of them. Where there are none, it notes that.
 const lookAtEvents = `
 	WITH projections AS (
 		SELECT id FROM unnest($1::text[]) AS p (id)
@@ -70,25 +60,21 @@ const lookAtEvents = `
 		SELECT min(coalesce(c.checked_position, 0)) AS position
 		FROM projections p LEFT JOIN projection_checkpoints c ON c.projection_id = p.id
 	), next AS MATERIALIZED (
-		SELECT position, aggregate_id, version, created_at + $2::interval - now() AS settles
-		FROM waiting_room_events WHERE position > (SELECT position FROM checked) ORDER BY position LIMIT $3
-	), young AS MATERIALIZED (
-		SELECT position, settles FROM next WHERE settles > '0' ORDER BY position LIMIT 1
-	), settled AS MATERIALIZED (
-		SELECT * FROM next WHERE position < coalesce((SELECT position FROM young), position + 1)
+		SELECT position, aggregate_id, version FROM waiting_room_events
+		WHERE position > (SELECT position FROM checked) AND position <= $2 ORDER BY position LIMIT $3
 	), behind AS MATERIALIZED (
 		SELECT l.aggregate_id, l.version
-		FROM (SELECT aggregate_id, max(version) AS version FROM settled GROUP BY aggregate_id) AS l
+		FROM (SELECT aggregate_id, max(version) AS version FROM next GROUP BY aggregate_id) AS l
 		LEFT JOIN projection_queue_versions v USING (aggregate_id)
 		WHERE l.version > (SELECT min(coalesce((v.versions ->> p.id)::bigint, 0)) FROM projections p)
 	), noted AS (
 		INSERT INTO projection_checkpoints AS c (projection_id, checked_position)
-		SELECT p.id, (SELECT max(position) FROM settled) FROM projections p
-		WHERE EXISTS (SELECT FROM settled) AND NOT EXISTS (SELECT FROM behind)
+		SELECT p.id, (SELECT max(position) FROM next) FROM projections p
+		WHERE EXISTS (SELECT FROM next) AND NOT EXISTS (SELECT FROM behind)
 		ON CONFLICT (projection_id) DO UPDATE SET checked_position = greatest(c.checked_position, EXCLUDED.checked_position)
 	)
-	SELECT (SELECT count(*) FROM next), coalesce((SELECT extract(epoch FROM settles) FROM young), 0)::float8,
-	       coalesce((SELECT max(position) FROM settled), 0),
+	SELECT (SELECT count(*) FROM next), coalesce((SELECT max(position) FROM next), 0),
+	       coalesce((SELECT max(position) FROM waiting_room_events), 0),
 	       ARRAY(SELECT aggregate_id FROM behind ORDER BY 1), ARRAY(SELECT version FROM behind ORDER BY aggregate_id)`
 
 // Checked notes that nothing is missing any more of what a Check looked at.

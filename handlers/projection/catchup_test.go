@@ -1,7 +1,6 @@
 package projection_test
 
 import (
-	"context"
 	"log/slog"
 	"strings"
 	"testing"
@@ -16,40 +15,35 @@ import (
 	"github.com/rlapp/rlapp/schema"
 )
 
-// settle makes the stored events as old as those that are checked.
-func (f *fixture) settle(t *testing.T) {
-	t.Helper()
-	if _, err := f.pool.Exec(t.Context(), "UPDATE waiting_room_events SET created_at = created_at - interval '1 minute'"); err != nil {
-		t.Fatal(err)
-	}
+// catchUp is a CatchUp with a clock that the test moves.
+type catchUp struct {
+	*projection.CatchUp
+	t        *testing.T
+	now      time.Time
+	registry *prometheus.Registry
 }
 
-// catchUp catches up until check finds nothing wrong.
-func (f *fixture) catchUp(t *testing.T, done func() bool) *prometheus.Registry {
+func (f *fixture) catchUp(t *testing.T) *catchUp {
 	t.Helper()
-	registry := prometheus.NewRegistry()
-	c, err := projection.NewCatchUp(f.views, postgres.NewPoisonStore(f.pool), slog.New(slog.DiscardHandler), registry)
+	c := &catchUp{t: t, now: time.Now(), registry: prometheus.NewRegistry()}
+	var err error
+	c.CatchUp, err = projection.NewCatchUp(f.views, postgres.NewPoisonStore(f.pool), slog.New(slog.DiscardHandler), c.registry)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
-	tick, deadline := time.NewTicker(5*time.Millisecond), time.After(30*time.Second)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Error("it did not catch up")
-			done = func() bool { return true }
-		}
+	return c
+}
+
+// look lets some time pass and looks at the store. It returns the pause until the next look.
+func (c *catchUp) look(after time.Duration) time.Duration {
+	c.t.Helper()
+	c.now = c.now.Add(after)
+	c.At(c.now)
+	pause, err := c.Once(c.t.Context())
+	if err != nil {
+		c.t.Fatal(err)
 	}
-	stop()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-	return registry
+	return pause
 }
 
 func (f *fixture) waiting(t *testing.T, queueID string) int {
@@ -76,10 +70,13 @@ func TestLostMessagesAreReadFromTheStore(t *testing.T) {
 	lost := f.store(t, "lost")
 	f.store(t, "half")
 	f.publish(t, f.store(t, "also-told")...)
-	f.settle(t)
+	c := f.catchUp(t)
+	c.look(0)
 	young := f.store(t, "young")
-
-	registry := f.catchUp(t, func() bool { return f.waiting(t, "lost") == 1 && f.waiting(t, "half") == 1 && f.checked(t) == 8 })
+	c.look(projection.SettledAfter)
+	if position := f.checked(t); position != 8 {
+		t.Errorf("position %d was noted, want 8", position)
+	}
 	for _, queue := range []string{"told", "lost", "half", "also-told"} {
 		if n := f.waiting(t, queue); n != 1 {
 			t.Errorf("%s shows %d patients", queue, n)
@@ -93,7 +90,7 @@ func TestLostMessagesAreReadFromTheStore(t *testing.T) {
 # TYPE projection_catch_up_events_total counter
 projection_catch_up_events_total 4
 `
-	if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
+	if err := testutil.GatherAndCompare(c.registry, strings.NewReader(want)); err != nil {
 		t.Error(err)
 	}
 	f.publish(t, lost...) // late after all
@@ -111,13 +108,40 @@ func TestCatchingUpPoisonsWhatCannotBeApplied(t *testing.T) {
 	}
 	bad := f.store(t, "bad")
 	f.store(t, "good")
-	f.settle(t)
-	f.catchUp(t, func() bool { return f.checked(t) == 4 })
+	c := f.catchUp(t)
+	c.look(0)
+	c.look(projection.SettledAfter)
+	if position := f.checked(t); position != 4 {
+		t.Errorf("position %d was noted, want 4", position)
+	}
 	if f.waiting(t, "bad") != 1 || f.waiting(t, "good") != 1 {
 		t.Errorf("bad shows %d, good %d patients", f.waiting(t, "bad"), f.waiting(t, "good"))
 	}
 	want := []poisoned{{bad[1].UUID, "projection.next-turn", schema.Topic, "PatientCheckedIn"}}
 	if diff := cmp.Diff(want, f.poisoned(t)); diff != "" {
 		t.Errorf("poisoned messages differ (-want +got):\n%s", diff)
+	}
+}
+
+// What is lost is made up for within 28 s, and its neighbours with it, whatever the
+// clock said when it was stored.
+func TestLostMessagesAreReadInTimeWhateverTheClockSays(t *testing.T) {
+	f := newFixture(t)
+	f.publish(t, f.store(t, "told")...)
+	c := f.catchUp(t)
+	c.look(0)
+	pause := c.look(time.Minute) // nothing happens for a while
+	f.store(t, "lost")
+	if _, err := f.pool.Exec(t.Context(), "UPDATE waiting_room_events SET created_at = now() + interval '1 hour' WHERE aggregate_id = 'lost'"); err != nil {
+		t.Fatal(err)
+	}
+	f.store(t, "also-lost")
+	took := time.Duration(0)
+	for f.waiting(t, "lost") == 0 && took < time.Hour {
+		took += pause
+		pause = c.look(pause)
+	}
+	if f.waiting(t, "also-lost") != 1 || took > 28*time.Second {
+		t.Errorf("it took %v; also-lost shows %d patients", took, f.waiting(t, "also-lost"))
 	}
 }

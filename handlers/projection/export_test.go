@@ -2,6 +2,7 @@ package projection
 
 import (
 	"context"
+	"time"
 
 	"github.com/rlapp/rlapp/schema"
 )
@@ -26,3 +27,12 @@ func (b Batcher) Waiting() int {
 	defer b.b.mu.Unlock()
 	return len(b.b.waiting)
 }
+
+// SettledAfter is how long after an event was seen it is looked at.
+const SettledAfter = settledAfter
+
+// At sets the clock of a CatchUp.
+func (c *CatchUp) At(now time.Time) { c.now = func() time.Time { return now } }
+
+// Once looks at the event store once, and returns when it would the next time.
+func (c *CatchUp) Once(ctx context.Context) (time.Duration, error) { return c.once(ctx) }

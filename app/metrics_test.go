@@ -66,8 +66,8 @@ func TestMetricsThatOperatorsReadAreServed(t *testing.T) {
 	}
 }
 
-// causeAFailure brings an event that no projection can read, so that the failure
-// counter has a series.
+// causeAFailure brings an event that no projection can read, so that what is counted
+// of failures has series: that of the waiting messages comes last.
 func causeAFailure(t *testing.T, api, projections *process) {
 	t.Helper()
 	pool := openPool(t, api)
@@ -78,11 +78,11 @@ func causeAFailure(t *testing.T, api, projections *process) {
 	}
 	eventually(t, func() error {
 		for _, name := range metricNames(t, projections) {
-			if name == "event_processing_failures_total" {
+			if name == "poison_waiting_count" {
 				return nil
 			}
 		}
-		return fmt.Errorf("event_processing_failures_total has no series")
+		return fmt.Errorf("poison_waiting_count has no series")
 	})
 }
 

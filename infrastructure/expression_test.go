@@ -17,7 +17,7 @@ import (
 var appMetrics = slices.Concat(
 	[]string{
 		"event_processing_lag_ms", "event_processing_failures_total", "events_dispatched_total",
-		"outbox_pending_count", "outbox_parked_count", "outbox_oldest_pending_age_seconds",
+		"outbox_pending_count", "outbox_parked_count", "outbox_oldest_pending_age_seconds", "poison_waiting_count",
 		"projection_checkpoint_age_seconds", "projection_checkpoint_position",
 		"pgxpool_acquired_conns", "pgxpool_idle_conns", "pgxpool_max_conns", "pgxpool_total_conns",
 		"watermill_subscriber_messages_received_total",

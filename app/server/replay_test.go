@@ -62,6 +62,7 @@ func TestPoisonIsReplayedToItsHandlerAlone(t *testing.T) {
 				r.checkIn(patient)
 			}
 			r.eventually("/api/poison?status=WAITING", `"id":3`)
+			r.eventually("/metrics", `poison_waiting_count{handler="plugin.test-team.breaks"} 3`)
 			var groups struct {
 				Groups []struct {
 					Group, Handler, Reason string
@@ -114,6 +115,9 @@ func TestPoisonIsReplayedToItsHandlerAlone(t *testing.T) {
 			}
 			if _, body := r.get("/api/poison/groups"); body != `{"groups":[]}`+"\n" {
 				t.Errorf("groups: %s", body)
+			}
+			if _, metrics := r.get("/metrics"); strings.Contains(metrics, "poison_waiting_count{") {
+				t.Error("messages are said to wait that were dealt with")
 			}
 		})
 	}

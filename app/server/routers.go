@@ -134,7 +134,11 @@ func (s *Server) handlerStage(t *transport) (stage, error) {
 		return stage{}, err
 	}
 	s.metrics.AddPrometheusRouterMetrics(router)
-	poisoned, err := s.metrics.DecoratePublisher(postgres.NewPoisonStore(s.pool))
+	store := postgres.NewPoisonStore(s.pool)
+	if err := s.registry.Register(store); err != nil {
+		return stage{}, fmt.Errorf("register the poison store's metric: %w", err)
+	}
+	poisoned, err := s.metrics.DecoratePublisher(store)
 	if err != nil {
 		return stage{}, fmt.Errorf("decorate the poison store: %w", err)
 	}

@@ -63,7 +63,7 @@ func New(role Role, c config.Config, logger *slog.Logger, out io.Writer, plugins
 		metrics:         watermillMetrics(registry),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "event_processing_failures_total",
-			Help: "Events that a handler failed on after its retries.",
+			Help: "Events that a handler gave up after its retries, or that the relay failed on.",
 		}, []string{"event_name", "handler"}),
 		ready: make(chan struct{}),
 	}

@@ -136,6 +136,44 @@ func TestPoisonThatFailsAgainWaitsAgain(t *testing.T) {
 	r.eventually("/api/poison?status=WAITING", `"attempts":12`)
 }
 
+// What an operator orders at once is handed out at the configured rate: of so many
+// messages and one more, the last one comes a second after the first, or later.
+func TestReplaysKeepToTheirRate(t *testing.T) {
+	const perSecond, all = 2, 5
+	var broken atomic.Bool
+	broken.Store(true)
+	c := load(t, fmt.Sprintf("Projections__ReplaysPerSecond=%d", perSecond))
+	r := start(t, server.RoleAll, c, plugin.Plugin{Name: "test-team", Handlers: []plugin.Handler{
+		plugin.On("breaks", func(context.Context, schema.PatientCheckedIn, schema.Metadata) error {
+			if broken.Load() {
+				return errors.New("no")
+			}
+			return nil
+		}),
+	}})
+	for n := range all {
+		r.checkIn(fmt.Sprintf("p-%d", n))
+	}
+	r.eventually("/metrics", fmt.Sprintf(`poison_waiting_count{handler="plugin.test-team.breaks"} %d`, all))
+	broken.Store(false)
+	if status, answer := r.post("/api/poison/replay", `{"actor":"ada"}`); status != http.StatusOK || !strings.Contains(answer, fmt.Sprintf(`"changed":%d`, all)) {
+		t.Fatalf("%d: %s", status, answer)
+	}
+	pool := newPool(t, c)
+	waitFor(t, func() bool {
+		var n int
+		err := pool.QueryRow(t.Context(), "SELECT count(*) FROM poison_messages WHERE status = 'REPLAYED'").Scan(&n)
+		return err == nil && n == all
+	})
+	var tooFast int
+	err := pool.QueryRow(t.Context(), `
+		SELECT count(*) FROM (SELECT settled_at - lag(settled_at, $1) OVER (ORDER BY settled_at) AS gap FROM poison_messages) AS g
+		WHERE gap < interval '1 second'`, perSecond).Scan(&tooFast)
+	if err != nil || tooFast > 0 {
+		t.Errorf("%d replays came too early, error %v", tooFast, err)
+	}
+}
+
 // A rehearsal tells what a replay would do, and does nothing.
 func TestPoisonIsRehearsed(t *testing.T) {
 	var broken atomic.Bool

@@ -35,7 +35,7 @@ type poisonGroup struct {
 type poisonGroupsResponse struct {
 	Body struct {
 		Groups []poisonGroup `json:"groups" nullable:"false" doc:"Those with the most waiting messages first; among equals those seen last."`
-		Next   string        `json:"next,omitempty" doc:"Where the next page starts; absent on the last."`
+		Next   string        `json:"next,omitempty" doc:"Where the next page starts; absent on the last." example:"12.1771495201000000.3f9a1c2b7d604e58"`
 	}
 }
 

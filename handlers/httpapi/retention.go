@@ -28,7 +28,7 @@ type retentionRun struct {
 type retentionRunsResponse struct {
 	Body struct {
 		Runs       []retentionRun `json:"runs" nullable:"false" doc:"Newest first."`
-		NextBefore int64          `json:"nextBefore,omitempty" doc:"Where the next page starts; absent on the last."`
+		NextBefore int64          `json:"nextBefore,omitempty" doc:"Where the next page starts; absent on the last." example:"30"`
 	}
 }
 

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"hash/fnv"
+	"runtime"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -36,8 +37,8 @@ type Config struct {
 	// Lanes is the number of lanes that the queues of this process are spread over.
 	// The commands of a lane take turns, those that wait share a transaction, and
 	// each lane uses one connection. The store decides races with other processes.
-	// Default: 2; more make smaller batches, and with them more commits
-	// (BenchmarkCheckIn).
+	// Default: one for every two processors, at least 1; more make smaller batches, and
+	// with them more commits (docs/decisions/0005).
 	Lanes int
 	// MaxAttempts bounds how often a command is decided anew after a lost race
 	// for its queue, or after IsContended. Default: 20; each attempt means that another
@@ -71,7 +72,7 @@ type Config struct {
 }
 
 func (c *Config) setDefaults() {
-	setDefault(&c.Lanes, 2)
+	setDefault(&c.Lanes, max(1, runtime.GOMAXPROCS(0)/2))
 	setDefault(&c.MaxAttempts, 20)
 	setDefault(&c.CommitTimeout, 10*time.Second)
 	setDefault(&c.CacheSize, 400_000)

@@ -33,7 +33,7 @@ type EventStore struct {
 	// ConnectionString is as the operator wrote it; see ParseConnectionString.
 	ConnectionString string `env:"ConnectionString" accepts:"connection string" secret:"true" default:"a private PostgreSQL; for the services the compose stack's" doc:"The PostgreSQL database with the events, the outbox and the read models."`
 	MaxConnections   int    `env:"MaxConnections" min:"1" max:"10000" default:"the connection string's Maximum Pool Size, else 4 for each CPU, at least 4" doc:"The most connections of one process to PostgreSQL."`
-	Lanes            int    `env:"Lanes" envDefault:"2" min:"1" max:"64" doc:"How many transactions with new events one API process writes at a time. What waits for one shares the next, so more lanes mean smaller transactions."`
+	Lanes            int    `env:"Lanes" min:"1" max:"64" default:"one for every two CPUs, at least 1" doc:"How many transactions with new events one API process writes at a time. What waits for one shares the next, so more lanes mean smaller transactions."`
 	CacheSize        int    `env:"CacheSize" envDefault:"400000" min:"1" max:"100000000" doc:"The most queues and patients, together, that one API process keeps in memory, at some 450 bytes each. Others are loaded from their snapshot."`
 }
 

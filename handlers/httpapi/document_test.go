@@ -60,16 +60,30 @@ type schemaOf struct {
 	Items               *schemaOf
 }
 
+// served are the documents that were read already, by their text: with the race detector
+// reading one, and compiling what is asked of it, takes long.
+var served sync.Map
+
 // documentOf is the OpenAPI document that an API serves.
-func documentOf(t testing.TB, api http.Handler) (d document) {
+func documentOf(t testing.TB, api http.Handler) document {
 	t.Helper()
 	recorder := httptest.NewRecorder()
 	api.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/openapi.json", nil))
-	if err := json.Unmarshal(recorder.Body.Bytes(), &d); err != nil {
+	text := recorder.Body.String()
+	read, known := served.Load(text)
+	if !known {
+		read, _ = served.LoadOrStore(text, readDocument(t, []byte(text)))
+	}
+	return read.(document)
+}
+
+func readDocument(t testing.TB, text []byte) (d document) {
+	t.Helper()
+	if err := json.Unmarshal(text, &d); err != nil {
 		t.Fatal(err)
 	}
 	var whole any
-	if err := json.Unmarshal(recorder.Body.Bytes(), &whole); err != nil {
+	if err := json.Unmarshal(text, &whole); err != nil {
 		t.Fatal(err)
 	}
 	d.schemas = &schemas{compiler: validator.NewCompiler()}

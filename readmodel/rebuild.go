@@ -359,11 +359,11 @@ func (r *rebuild) end(ctx context.Context, tx pgx.Tx, differences []Difference) 
 	return tx.SendBatch(ctx, batch).Close()
 }
 
-// failed gives the rebuild up, unless it was broken off: then it goes on later. It
-// returns the error.
+// failed gives the rebuild up, unless it was broken off, or lost a deadlock: then it goes
+// on later. It returns the error.
 func (r *rebuild) failed(ctx context.Context, err error) error {
 	var running *RebuildRunningError
-	if ctx.Err() != nil || Unavailable(err) || errors.As(err, &running) {
+	if ctx.Err() != nil || Passing(err) || errors.As(err, &running) {
 		return err
 	}
 	_, rollbackErr := r.session.Exec(ctx, "ROLLBACK")

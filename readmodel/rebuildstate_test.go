@@ -99,6 +99,29 @@ func TestARebuildThatWasBrokenOffGoesOn(t *testing.T) {
 	}
 }
 
+// So is what PostgreSQL gave up for the sake of others.
+func TestARebuildThatLostADeadlockGoesOn(t *testing.T) {
+	f := newFixture(t)
+	f.generate(t, 10, 200)
+	f.exec(t, `
+		CREATE SEQUENCE updates;
+		CREATE FUNCTION give_up() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF nextval('updates') = 1 THEN RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01'; END IF;
+			RETURN NEW;
+		END $$;
+		CREATE TRIGGER give_up BEFORE UPDATE ON projection_rebuilds FOR EACH ROW EXECUTE FUNCTION give_up()`)
+	if _, err := f.views.Rebuild(t.Context(), readmodel.Monitor, nil); !readmodel.Contended(err) {
+		t.Fatalf("the deadlock: %v", err)
+	}
+	if state := f.state(t, readmodel.Monitor); state.EndedAt != nil {
+		t.Fatalf("after the deadlock the rebuild is %+v", state)
+	}
+	if events, err := f.views.Rebuild(t.Context(), readmodel.Monitor, nil); err != nil || events != 2000 {
+		t.Errorf("it ended with %d events, error %v", events, err)
+	}
+}
+
 // What another build of the program began is begun anew.
 func TestARebuildOfAnotherBuildIsNotGoneOnWith(t *testing.T) {
 	f := newFixture(t)

@@ -8,27 +8,46 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/rlapp/rlapp/handlers/plugin"
 	"github.com/rlapp/rlapp/schema"
 )
 
-// projectionQueue feeds the projections.
+// projectionQueue feeds the projections, and recorderQueue the recorder's plugin.
 const projectionQueue = schema.Topic + ".projections"
+
+var recorderQueue = schema.Topic + "." + plugin.Queues([]plugin.Plugin{recordTo("")})[0].Handler
 
 func brokerFaults() []fault {
 	return []fault{
-		{name: "memory-alarm", what: "RabbitMQ's memory alarm blocks publishers, for 60 s; the worker is restarted meanwhile", lasts: time.Minute, gated: true, strike: memoryAlarm},
-		{name: "binding-deleted", what: "the binding of the projections' queue is deleted; the projections are restarted 2 s later", lasts: 2 * time.Second, strike: unbind},
-		{name: "queue-deleted", what: "the projections' queue is deleted while they run", lasts: 2 * time.Second, strike: deleteQueue},
-		{name: "exchange-missing", what: "the exchange is missing when the worker and the projections start", strike: exchangeMissing},
+		{
+			name: "memory-alarm", what: "RabbitMQ's memory alarm blocks publishers, for 60 s; the worker is restarted meanwhile", lasts: time.Minute,
+			strike: memoryAlarm, evidence: heldUp, gated: true, unnoticed: true,
+		},
+		{
+			name: "binding-deleted", what: "the binding of the projections' queue is deleted; the projections are restarted 2 s later", lasts: 2 * time.Second,
+			strike: unbind, evidence: heldUp, unnoticed: true,
+		},
+		{
+			name: "queue-deleted", what: "the projections' queue is deleted while they run", lasts: 2 * time.Second,
+			strike: deleteQueue(projectionQueue), evidence: hits("consumer that lost its queue"), unnoticed: true,
+		},
+		{
+			name: "plugin-queue-deleted", what: "a plugin's queue is deleted while it runs: it gets what is published once its handler is back", lasts: 2 * time.Second,
+			strike: deletePluginQueue, evidence: hits("consumer that lost its queue"), unnoticed: true,
+		},
+		{
+			name: "exchange-missing", what: "the exchange is missing when the worker and the projections start",
+			strike: exchangeMissing, evidence: heldUp, unnoticed: true,
+		},
 	}
 }
 
-func memoryAlarm(ctx context.Context, s *system, lasts time.Duration) error {
+func memoryAlarm(ctx context.Context, s *strike) error {
 	if _, err := s.broker.Ctl(ctx, "set_vm_memory_high_watermark", "absolute", "1MB"); err != nil {
 		return err
 	}
 	s.struck()
-	return during(ctx, lasts, func() error {
+	return s.during(ctx, func() error {
 		stopped := errors.Join(s.end("worker"), s.restart(ctx, "worker")) // a stop does not hang on it
 		_, err := s.broker.Ctl(context.WithoutCancel(ctx), "set_vm_memory_high_watermark", "0.4")
 		return errors.Join(stopped, err)
@@ -37,28 +56,56 @@ func memoryAlarm(ctx context.Context, s *system, lasts time.Duration) error {
 
 // unbind leaves the events to nobody but the recorder. The projections learn of them
 // from the store, also without the restart, which only mends the binding.
-func unbind(ctx context.Context, s *system, lasts time.Duration) error {
+func unbind(ctx context.Context, s *strike) error {
 	err := s.onBroker(func(channel *amqp.Channel) error {
 		return channel.QueueUnbind(projectionQueue, "#", schema.Topic, nil)
 	})
 	if err != nil {
 		return err
 	}
-	return during(ctx, lasts, func() error { return errors.Join(s.end("projections"), s.restart(ctx, "projections")) })
+	return s.during(ctx, func() error { return errors.Join(s.end("projections"), s.restart(ctx, "projections")) })
 }
 
-func deleteQueue(ctx context.Context, s *system, lasts time.Duration) error {
-	err := s.onBroker(func(channel *amqp.Channel) error {
-		_, err := channel.QueueDelete(projectionQueue, false, false, false)
-		return err
-	})
-	if err != nil {
+func deleteQueue(queue string) func(context.Context, *strike) error {
+	return func(ctx context.Context, s *strike) error {
+		err := s.onBroker(func(channel *amqp.Channel) error {
+			there, err := channel.QueueDeclarePassive(queue, true, false, false, false, nil)
+			if err != nil {
+				return err
+			}
+			s.hit(int64(there.Consumers))
+			_, err = channel.QueueDelete(queue, false, false, false)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return s.during(ctx, func() error { return nil })
+	}
+}
+
+// deletePluginQueue lets the plugin off what was published until its handler is back,
+// which is not promised.
+func deletePluginQueue(ctx context.Context, s *strike) error {
+	if err := deleteQueue(recorderQueue)(ctx, s); err != nil {
 		return err
 	}
-	return during(ctx, lasts, func() error { return nil })
+	err := until(ctx, settleLimit, func() (back bool, err error) {
+		err = s.onBroker(func(channel *amqp.Channel) error {
+			there, err := channel.QueueDeclarePassive(recorderQueue, true, false, false, false, nil)
+			back = there.Consumers > 0
+			return err
+		})
+		return back, err
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the plugin's handler: %w", err)
+	}
+	s.work.excused, err = s.committed(ctx)
+	return err
 }
 
-func exchangeMissing(ctx context.Context, s *system, _ time.Duration) error {
+func exchangeMissing(ctx context.Context, s *strike) error {
 	if err := errors.Join(s.end("worker"), s.end("projections")); err != nil {
 		return err
 	}
@@ -68,5 +115,13 @@ func exchangeMissing(ctx context.Context, s *system, _ time.Duration) error {
 		}
 		return nil
 	})
-	return errors.Join(err, s.restart(ctx, "worker"), s.restart(ctx, "projections"))
+	if err != nil {
+		return err
+	}
+	last, err := s.committed(ctx)
+	if err != nil {
+		return err
+	}
+	s.look(ctx, last)
+	return errors.Join(s.restart(ctx, "worker"), s.restart(ctx, "projections"))
 }

@@ -12,13 +12,35 @@ import (
 
 func databaseFaults() []fault {
 	return []fault{
-		{name: "idle-transaction", what: "a transaction that does nothing stays open in the same database, for 60 s", lasts: time.Minute, strike: idleTransaction("")},
-		{name: "idle-transaction-elsewhere", what: "the same in another database", lasts: time.Minute, strike: idleTransaction("postgres")},
-		{name: "connections-exhausted", what: "PostgreSQL ends all connections and others take them, for 5 s", lasts: 5 * time.Second, strike: exhaustConnections},
-		{name: "tables-locked", what: "all tables that are written are locked, so that every connection of the pools waits, for 5 s", lasts: 5 * time.Second, strike: lockTables},
-		{name: "deadlocks", what: "another program locks rows against the projections' order, for 5 s", lasts: 5 * time.Second, strike: deadlocks},
-		{name: "serialization-failures", what: "all transactions are SERIALIZABLE, for 5 s", lasts: 5 * time.Second, strike: setting("default_transaction_isolation", "serializable")},
-		{name: "read-only", what: "the database is read-only, for 5 s", lasts: 5 * time.Second, strike: setting("default_transaction_read_only", "on")},
+		{
+			name: "idle-transaction", what: "a transaction that does nothing stays open in the same database, for 60 s", lasts: time.Minute,
+			strike: idleTransaction(""), evidence: hits("open transaction"), unnoticed: true,
+		},
+		{
+			name: "idle-transaction-elsewhere", what: "the same in another database", lasts: time.Minute,
+			strike: idleTransaction("postgres"), evidence: hits("open transaction"), unnoticed: true,
+		},
+		{
+			name: "connections-exhausted", what: "PostgreSQL ends all connections and others take them, for 5 s", lasts: 5 * time.Second,
+			strike: exhaustConnections, evidence: hits("connection that was refused"),
+		},
+		{
+			name: "tables-locked", what: "all tables that are written are locked, so that every connection of the pools waits, for 5 s", lasts: 5 * time.Second,
+			strike: lockTables, evidence: hits("session that waited"),
+		},
+		{
+			name: "deadlocks", what: "another program locks rows against the projections' order, for 5 s", lasts: 5 * time.Second,
+			strike: deadlocks, evidence: hits("deadlock"), unnoticed: true,
+		},
+		{
+			name:  "serialization-failures",
+			what:  "all transactions are SERIALIZABLE, and every fifth statement on the outbox and the projections' versions fails as one that cannot be serialized, for 5 s",
+			lasts: 5 * time.Second, strike: failSerialization, evidence: hits("failed serialization"),
+		},
+		{
+			name: "read-only", what: "the database is read-only, for 5 s", lasts: 5 * time.Second,
+			strike: setting("default_transaction_read_only", "on"), evidence: askedAgain,
+		},
 	}
 }
 
@@ -34,8 +56,14 @@ func (s *system) dial(ctx context.Context, database string) (*pgx.Conn, error) {
 	return pgx.Connect(ctx, u.String())
 }
 
-func idleTransaction(database string) func(context.Context, *system, time.Duration) error {
-	return func(ctx context.Context, s *system, lasts time.Duration) error {
+// count asks for a number, past the links.
+func (s *system) count(ctx context.Context, query string, args ...any) (n int64, err error) {
+	err = s.pool.QueryRow(ctx, query, args...).Scan(&n)
+	return n, err
+}
+
+func idleTransaction(database string) func(context.Context, *strike) error {
+	return func(ctx context.Context, s *strike) error {
 		conn, err := s.dial(ctx, database)
 		if err != nil {
 			return err
@@ -43,11 +71,19 @@ func idleTransaction(database string) func(context.Context, *system, time.Durati
 		if _, err := conn.Exec(ctx, "BEGIN; CREATE TEMP TABLE idle (); SELECT txid_current()"); err != nil {
 			return errors.Join(err, conn.Close(ctx))
 		}
-		return during(ctx, lasts, func() error { return conn.Close(context.WithoutCancel(ctx)) })
+		pid := conn.PgConn().PID()
+		return s.during(ctx, func() error {
+			open, err := s.count(ctx, "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND state = 'idle in transaction' AND backend_xid IS NOT NULL", pid)
+			s.hit(open)
+			return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+		})
 	}
 }
 
-func exhaustConnections(ctx context.Context, s *system, lasts time.Duration) error {
+// takeLimit bounds how long it takes until no connection is left.
+const takeLimit = 10 * time.Second
+
+func exhaustConnections(ctx context.Context, s *strike) error {
 	var taken []*pgx.Conn
 	release := func() error {
 		var errs []error
@@ -59,20 +95,24 @@ func exhaustConnections(ctx context.Context, s *system, lasts time.Duration) err
 	if err := s.exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'rlapp-%'"); err != nil {
 		return err
 	}
-	for end := time.Now().Add(lasts); time.Now().Before(end); {
+	end := time.Now().Add(takeLimit)
+	for time.Now().Before(end) {
 		conn, err := s.dial(ctx, "")
-		if err != nil { // none is left
-			pause(ctx, 20*time.Millisecond)
+		if err == nil {
+			taken = append(taken, conn)
 			continue
 		}
-		taken = append(taken, conn)
+		if s.hit(1); s.hits == 1 { // none is left
+			end = time.Now().Add(s.lasts)
+		}
+		pause(ctx, 20*time.Millisecond)
 	}
 	return release()
 }
 
 // lockTables may meet a transaction that holds a later table and waits for an earlier
 // one: that one finds the deadlock first, and loses.
-func lockTables(ctx context.Context, s *system, lasts time.Duration) error {
+func lockTables(ctx context.Context, s *strike) error {
 	conn, err := s.dial(ctx, "")
 	if err != nil {
 		return err
@@ -82,12 +122,21 @@ func lockTables(ctx context.Context, s *system, lasts time.Duration) error {
 	if err != nil {
 		return errors.Join(err, conn.Close(ctx))
 	}
-	return during(ctx, lasts, func() error { return conn.Close(context.WithoutCancel(ctx)) })
+	pause(ctx, s.lasts)
+	waiting, err := s.count(ctx, "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'rlapp-%' AND wait_event_type = 'Lock'")
+	s.hit(waiting)
+	return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 }
 
-// deadlocks locks rows of queues from the last to the first, which the projections
-// lock from the first to the last. They find the deadlock first, and lose.
-func deadlocks(ctx context.Context, s *system, lasts time.Duration) error {
+const countDeadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+
+// deadlocks takes rows of the round's queues against the order of the projections, as
+// often as there is time for.
+func deadlocks(ctx context.Context, s *strike) error {
+	before, err := s.count(ctx, countDeadlocks)
+	if err != nil {
+		return err
+	}
 	conn, err := s.dial(ctx, "")
 	if err != nil {
 		return err
@@ -96,30 +145,106 @@ func deadlocks(ctx context.Context, s *system, lasts time.Duration) error {
 	if _, err := conn.Exec(ctx, "SET deadlock_timeout = '20s'"); err != nil {
 		return err
 	}
-	for end := time.Now().Add(lasts); time.Now().Before(end); {
-		_, err := conn.Exec(ctx, `
-			DO $$ DECLARE q TEXT; BEGIN
-				FOR q IN SELECT aggregate_id FROM projection_queue_versions ORDER BY 1 DESC LIMIT 30 LOOP
-					PERFORM FROM projection_queue_versions WHERE aggregate_id = q FOR UPDATE;
-					PERFORM pg_sleep(0.02);
-				END LOOP;
-			END $$`)
-		if err != nil {
-			return err
-		}
+	var late *lateError // nothing is sent any more, or nothing was counted: the evidence tells
+	for end := time.Now().Add(s.lasts); err == nil && time.Now().Before(end); {
+		err = s.deadlock(ctx, conn)
 	}
-	return nil
+	if err != nil && !errors.As(err, &late) {
+		return err
+	}
+	// The loser's session tells of it about a second later.
+	err = until(ctx, 3*time.Second, func() (bool, error) {
+		after, err := s.count(ctx, countDeadlocks)
+		s.hits = after - before
+		return s.hits > 0, err
+	})
+	if errors.As(err, &late) {
+		return nil
+	}
+	return err
 }
 
-// setting changes a parameter for every session at once.
-func setting(name, value string) func(context.Context, *system, time.Duration) error {
-	return func(ctx context.Context, s *system, lasts time.Duration) error {
-		set := func(statement string) error {
-			return errors.Join(s.exec(ctx, statement), s.exec(ctx, "SELECT pg_reload_conf()"))
-		}
-		if err := set(fmt.Sprintf("ALTER SYSTEM SET %s = '%s'", name, value)); err != nil {
+// deadlock lets events pile up behind the last queues, so that the next transaction of
+// the projections has rows of the first ones when it waits for the last ones again. Then
+// it wants those of the first ones. The projections find the deadlock first, and lose.
+func (s *strike) deadlock(ctx context.Context, conn *pgx.Conn) error {
+	lock := func(half int, how string) error {
+		_, err := conn.Exec(ctx, fmt.Sprintf(`
+			SELECT FROM projection_queue_versions WHERE aggregate_id IN (
+				SELECT aggregate_id FROM (
+					SELECT aggregate_id, ntile(2) OVER (ORDER BY aggregate_id) AS half FROM projection_queue_versions WHERE starts_with(aggregate_id, '%s')
+				) AS q WHERE half = %d
+			) FOR UPDATE %s`, s.work.prefix, half, how))
+		return err
+	}
+	if _, err := conn.Exec(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	for _, step := range []func() error{
+		func() error { return lock(2, "") },
+		func() error { return s.waiting(ctx, "rlapp-projections") },
+		func() error { pause(ctx, 100*time.Millisecond); return nil },
+		func() error { _, err := conn.Exec(ctx, "COMMIT AND CHAIN"); return err },
+		func() error { return lock(2, "SKIP LOCKED") }, // what waited goes on; the next one comes at once
+		func() error { return s.waiting(ctx, "rlapp-projections") },
+		func() error { return lock(1, "") },
+	} {
+		if err := step(); err != nil {
 			return err
 		}
-		return during(ctx, lasts, func() error { return set("ALTER SYSTEM RESET " + name) })
 	}
+	_, err := conn.Exec(ctx, "COMMIT")
+	return err
+}
+
+// change changes parameters for every session at once, or back.
+func (s *system) change(ctx context.Context, statement string) error {
+	return errors.Join(s.exec(ctx, statement), s.exec(ctx, "SELECT pg_reload_conf()"))
+}
+
+// setting changes a parameter for every session.
+func setting(name, value string) func(context.Context, *strike) error {
+	return func(ctx context.Context, s *strike) error {
+		if err := s.change(ctx, fmt.Sprintf("ALTER SYSTEM SET %s = '%s'", name, value)); err != nil {
+			return err
+		}
+		return s.during(ctx, func() error { return s.change(ctx, "ALTER SYSTEM RESET "+name) })
+	}
+}
+
+// failSerialization lets statements fail that the relay, the API and the projections
+// need. Sequences count on when a transaction is rolled back.
+func failSerialization(ctx context.Context, s *strike) error {
+	err := s.exec(ctx, `
+		CREATE SEQUENCE IF NOT EXISTS faults_statements;
+		CREATE SEQUENCE IF NOT EXISTS faults_failures;
+		CREATE OR REPLACE FUNCTION faults_fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF nextval('faults_statements') % 5 = 0 THEN
+				PERFORM nextval('faults_failures');
+				RAISE EXCEPTION 'could not serialize access' USING ERRCODE = 'serialization_failure';
+			END IF;
+			RETURN NULL;
+		END $$`)
+	if err != nil {
+		return err
+	}
+	const failures = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM faults_failures"
+	before, err := s.count(ctx, failures)
+	if err != nil {
+		return err
+	}
+	each := func(statement string) (errs []error) {
+		for _, table := range []string{"waiting_room_outbox", "projection_queue_versions"} {
+			errs = append(errs, s.exec(ctx, fmt.Sprintf(statement, table)))
+		}
+		return errs
+	}
+	if err := errors.Join(each("CREATE TRIGGER faults_fail BEFORE INSERT OR UPDATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION faults_fail()")...); err != nil {
+		return err
+	}
+	err = setting("default_transaction_isolation", "serializable")(ctx, s)
+	err = errors.Join(append(each("DROP TRIGGER faults_fail ON %s"), err)...)
+	after, countErr := s.count(ctx, failures)
+	s.hit(after - before)
+	return errors.Join(err, countErr)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -22,11 +21,12 @@ import (
 // commandLine is what faults understands.
 type commandLine struct {
 	Try struct {
-		Long   bool     `help:"Full rounds: 2,000 commands each, and every fault as long as it is meant to last."`
-		Rounds int      `help:"Rounds of each fault; 0 stands for 30 with --long, else 3."`
-		Only   []string `help:"Faults to try; all unless given."`
-		Resume bool     `help:"Leave out the long rounds that faults/results has: all of a fault that was tried often enough, the others of this commit."`
-		Seed   uint64   `help:"What the requests are drawn from; 0 stands for the time."`
+		Long     bool     `help:"Full rounds: 2,000 commands each, and every fault as long as it is meant to last."`
+		Rounds   int      `help:"Rounds of each fault; 0 stands for 30 with --long, else 3."`
+		Only     []string `help:"Faults to try; all unless given."`
+		Resume   bool     `help:"Add to the long rounds that faults/results has, up to as many as asked for. What is wrong there stays so for the commit that it was found in, and begins anew for another."`
+		Seed     uint64   `help:"What the requests are drawn from; 0 stands for the time."`
+		Parallel int      `help:"How many faults are tried at a time, each on a system of its own." default:"2"`
 	} `cmd:"" default:"withargs" help:"Try the faults, print the table, and with --long write it to faults/results (default)."`
 	List   struct{} `cmd:"" help:"List the faults."`
 	Render struct{} `cmd:"" help:"Write the table of the last long rounds into docs/reliability.md."`
@@ -64,59 +64,33 @@ func main() {
 	}
 }
 
-func (line commandLine) try(ctx context.Context) (err error) {
+func (line commandLine) try(ctx context.Context) error {
 	t := line.Try
-	z, rounds := short, 3
+	c := &campaign{size: short, rounds: 3, resume: t.Resume, seed: t.Seed, commit: commit(ctx)}
 	if t.Long {
-		z, rounds = long, 30
+		c.size, c.rounds = long, 30
 	}
 	if t.Rounds > 0 {
-		rounds = t.Rounds
+		c.rounds = t.Rounds
 	}
 	if t.Seed == 0 {
-		t.Seed = uint64(time.Now().Unix()) //nolint:gosec // after 1970
+		c.seed = uint64(time.Now().Unix()) //nolint:gosec // after 1970
 	}
 	chosen, err := choose(t.Only)
 	if err != nil {
 		return err
 	}
-	r, err := readReport(results)
-	if err != nil {
+	if t.Long {
+		if c.report, err = readReport(results); err != nil {
+			return err
+		}
+	}
+	if c.program, err = os.Executable(); err != nil {
 		return err
 	}
-	program, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	l := &lab{program: program}
-	defer func() { err = errors.Join(err, l.close()) }()
-	var broken []error
-	for _, f := range chosen {
-		tried := result{Fault: f.name, What: f.what, Commit: commit(ctx)}
-		if before := r.of(f.name); t.Resume && (before.Rounds >= rounds || before.Commit == tried.Commit) {
-			tried = before
-		}
-		if tried.Rounds >= rounds {
-			continue
-		}
-		err := l.try(ctx, f, z, rounds-tried.Rounds, t.Seed, func(c counts) {
-			tried.add(c)
-			fmt.Fprintf(os.Stderr, "%-32s round %d of %d: %+v\n", f.name, tried.Rounds, rounds, c)
-		})
-		r.put(tried)
-		if t.Long {
-			broken = append(broken, r.write(results))
-		}
-		if ctx.Err() != nil {
-			break
-		}
-		if err != nil {
-			fmt.Fprintf(os.Stderr, "%-32s %v\n", f.name, err)
-		}
-		broken = append(broken, err)
-	}
-	fmt.Print(r.table())
-	return errors.Join(broken...)
+	err = c.run(ctx, chosen, max(1, t.Parallel))
+	fmt.Print(c.report.table())
+	return err
 }
 
 // choose returns the faults of some names, all for none.
@@ -141,7 +115,12 @@ func serve(ctx context.Context, role server.Role) error {
 	if err != nil {
 		return err
 	}
-	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log, err := os.OpenFile(os.Getenv("RLAPP_FAULTS_LOG"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) //nolint:gosec // the one who started us says where
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	logger := slog.New(slog.NewTextHandler(io.MultiWriter(os.Stderr, log), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	s := server.New(role, c, logger, io.Discard, recordTo(os.Getenv("RLAPP_FAULTS_RECORDER")))
 	go func() {
 		<-s.Ready()

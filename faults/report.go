@@ -15,20 +15,60 @@ import (
 
 // result is what the rounds of one fault found.
 type result struct {
-	Fault  string `json:"fault"`
-	What   string `json:"what"`
-	Commit string `json:"commit"`
-	Rounds int    `json:"rounds"`
+	Fault string `json:"fault"`
+	What  string `json:"what"`
+	// Commits are the builds that were tried, the last one last.
+	Commits []string `json:"commits"`
+	Rounds  int      `json:"rounds"`
+	// Struck is in how many of them the fault shows to have struck.
+	Struck int `json:"struck"`
 	counts
 	Recoveries []float64 `json:"recoveries"` // seconds
 }
 
-func (r *result) add(c counts) {
+// add counts a round in, and whether the fault struck in it.
+func (r *result) add(c counts, commit string, struck bool) {
 	r.Rounds++
-	r.Lost, r.Phantom, r.Doubled = r.Lost+c.Lost, r.Phantom+c.Phantom, r.Doubled+c.Doubled
-	r.OutOfOrder, r.Stuck, r.Duplicates = r.OutOfOrder+c.OutOfOrder, r.Stuck+c.Stuck, r.Duplicates+c.Duplicates
-	r.Acknowledged, r.Rejected, r.Asked = r.Acknowledged+c.Acknowledged, r.Rejected+c.Rejected, r.Asked+c.Asked
+	r.Struck += int(one(struck))
+	if !slices.Contains(r.Commits, commit) {
+		r.Commits = append(r.Commits, commit)
+	}
+	sum := &r.counts
+	for into, n := range map[*int64]int64{
+		&sum.Lost: c.Lost, &sum.Phantom: c.Phantom, &sum.Doubled: c.Doubled, &sum.OutOfOrder: c.OutOfOrder, &sum.Stuck: c.Stuck,
+		&sum.Misanswered: c.Misanswered, &sum.Acknowledged: c.Acknowledged, &sum.Rejected: c.Rejected, &sum.Asked: c.Asked,
+		&sum.Replayed: c.Replayed, &sum.Duplicates: c.Duplicates, &sum.Hits: c.Hits, &sum.Held: c.Held,
+	} {
+		*into += n
+	}
+	sum.Slowest = max(sum.Slowest, c.Slowest)
 	r.Recoveries = append(r.Recoveries, c.Recovery)
+}
+
+// ofCommit reports whether a build was the last one that was tried.
+func (r result) ofCommit(commit string) bool {
+	return len(r.Commits) > 0 && r.Commits[len(r.Commits)-1] == commit
+}
+
+// vacuous reports whether the fault was tried and has never struck.
+func (r result) vacuous() bool { return r.Rounds > 0 && r.Struck == 0 }
+
+// goOn returns what to add rounds to. What was found wrong stands for the build that it
+// was found in; another one begins anew, for it may have mended that.
+func (r result) goOn(f fault, commit string) result {
+	if bad := r.wrong() || r.vacuous(); r.Rounds > 0 && (!bad || r.ofCommit(commit)) {
+		r.What = f.what
+		return r
+	}
+	return result{Fault: f.name, What: f.what}
+}
+
+// left is how many rounds are to be added for there to be as many as asked for.
+func (r result) left(asked int) int {
+	if r.wrong() {
+		return 0
+	}
+	return max(0, asked-r.Rounds)
 }
 
 // report is what was found, by fault.
@@ -80,16 +120,16 @@ func (r report) write(dir string) error {
 // table is the report in Markdown.
 func (r report) table() string {
 	var t strings.Builder
-	t.WriteString("| fault | rounds | acknowledged | asked again | lost | phantom | doubled | out of order | stuck | duplicates on the wire | recovery, median (longest) | commit |\n")
-	t.WriteString("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n")
+	t.WriteString("| fault | rounds | it struck in | acknowledged | asked again | lost | phantom | doubled | out of order | stuck | wrong answers | duplicates on the wire | recovery, median (longest) | commit |\n")
+	t.WriteString("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n")
 	for _, one := range r {
 		if one.Rounds == 0 {
 			continue // it could not be tried
 		}
-		slices.Sort(one.Recoveries)
-		fmt.Fprintf(&t, "| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %.1f s (%.1f s) | %s |\n", one.What, one.Rounds, one.Acknowledged, one.Asked,
-			one.Lost, one.Phantom, one.Doubled, one.OutOfOrder, one.Stuck, one.Duplicates,
-			one.Recoveries[len(one.Recoveries)/2], one.Recoveries[len(one.Recoveries)-1], one.Commit)
+		recoveries := slices.Sorted(slices.Values(one.Recoveries))
+		fmt.Fprintf(&t, "| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %.1f s (%.1f s) | %s |\n", one.What, one.Rounds, one.Struck,
+			one.Acknowledged, one.Asked, one.Lost, one.Phantom, one.Doubled, one.OutOfOrder, one.Stuck, one.Misanswered, one.Duplicates,
+			recoveries[len(recoveries)/2], recoveries[len(recoveries)-1], strings.Join(one.Commits, ", "))
 	}
 	return t.String()
 }
@@ -116,10 +156,16 @@ func renderLast() error {
 	return os.WriteFile(page, []byte(before+tableBegins+r.table()+tableEnds+after), 0o644) //nolint:gosec // part of the project
 }
 
+// commit names the build that is tried. What a run itself writes does not make another.
 func commit(ctx context.Context) string {
-	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=12").Output()
+	head, err := exec.CommandContext(ctx, "git", "rev-parse", "--short=12", "HEAD").Output()
 	if err != nil {
 		return "unknown"
 	}
-	return strings.TrimSpace(string(out))
+	name := strings.TrimSpace(string(head))
+	changed, err := exec.CommandContext(ctx, "git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)"+results, ":(exclude)"+page).Output()
+	if err != nil || len(changed) > 0 {
+		name += "-dirty"
+	}
+	return name
 }

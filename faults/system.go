@@ -8,13 +8,16 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
+	"github.com/Shopify/toxiproxy/v2/collectors"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/rs/zerolog"
 
@@ -28,15 +31,18 @@ import (
 // them, which can be cut.
 type system struct {
 	dir        string
+	logs       string // what the processes log
 	program    string // this one, whose "serve" is RLAPP with a recorder
 	database   *embedded.Server
 	broker     *rabbitmqtest.Node
 	recorder   *recorder
 	proxies    *toxiproxy.ApiServer
 	links      map[string]*toxiproxy.Proxy
-	pool       *pgxpool.Pool // past the links
+	traffic    *prometheus.Registry // of the links
+	pool       *pgxpool.Pool        // past the links
 	apiAddress string
-	struck     func() // called by a fault when it has gone wrong
+	keepLogs   bool
+	broken     bool // a round could not end
 
 	mu        sync.Mutex
 	processes map[string]*process.Process // by name
@@ -48,17 +54,26 @@ var links = []string{"api-postgres", "worker-postgres", "projections-postgres", 
 // The processes of every system.
 var roles = []string{"worker", "projections", "api"}
 
-// open starts a system. bin, if not empty, is where PostgreSQL's programs are, and dir
-// where the data go.
-func open(ctx context.Context, program, dir, bin string) (s *system, err error) {
-	s = &system{dir: dir, program: program, links: map[string]*toxiproxy.Proxy{}, processes: map[string]*process.Process{}}
+// site is where a system is.
+type site struct {
+	dir string // for the data
+	bin string // where PostgreSQL's programs are; found where it is empty
+	wal string // how much it keeps before it writes everything down
+}
+
+// open starts a system.
+func open(ctx context.Context, program string, at site) (s *system, err error) {
+	s = &system{dir: at.dir, program: program, links: map[string]*toxiproxy.Proxy{}, processes: map[string]*process.Process{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
 		}
 	}()
-	parameters := map[string]string{"max_connections": "60", "max_wal_size": "1GB"}
-	s.database, err = embedded.Start(ctx, embedded.Config{DataDirectory: filepath.Join(dir, "postgres"), BinDirectory: bin, Parameters: parameters})
+	if s.logs, err = os.MkdirTemp("", "rlapp-faults-logs-"); err != nil {
+		return s, err
+	}
+	parameters := map[string]string{"max_connections": "60", "max_wal_size": at.wal}
+	s.database, err = embedded.Start(ctx, embedded.Config{DataDirectory: filepath.Join(at.dir, "postgres"), BinDirectory: at.bin, Parameters: parameters})
 	if err != nil {
 		return s, err
 	}
@@ -93,9 +108,9 @@ func open(ctx context.Context, program, dir, bin string) (s *system, err error) 
 
 // begin lets the first event through, which makes the queues.
 func (s *system) begin(ctx context.Context) error {
-	r := &request{Queue: "first-0", Patient: "p", Key: "first"}
-	if r.send(ctx, s.api()); r.outcome != acknowledged {
-		return fmt.Errorf("the first check-in was answered with %d", r.status)
+	r := &request{Command: checkIn, Queue: "first-0", Patient: "p", Key: "first"}
+	if r.send(ctx, s.api()); r.Outcome != acknowledged {
+		return fmt.Errorf("the first check-in was answered with %d", r.Status)
 	}
 	return until(ctx, 30*time.Second, func() (bool, error) { return len(s.recorder.of("first-")) > 0, nil })
 }
@@ -113,7 +128,11 @@ func (s *system) api() string { return "http://" + s.apiAddress }
 // connect makes the links.
 func (s *system) connect() error {
 	zerolog.SetGlobalLevel(zerolog.Disabled)
-	s.proxies = toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	s.traffic = prometheus.NewRegistry()
+	metrics := toxiproxy.NewMetricsContainer(s.traffic)
+	metrics.ProxyMetrics = collectors.NewProxyMetricCollectors()
+	s.traffic.MustRegister(metrics.ProxyMetrics.Collectors()...)
+	s.proxies = toxiproxy.NewServer(metrics, zerolog.Nop())
 	database, err := url.Parse(s.database.ConnString())
 	if err != nil {
 		return err
@@ -130,6 +149,22 @@ func (s *system) connect() error {
 		s.links[name] = proxy
 	}
 	return nil
+}
+
+// ended is how many bytes the connections of a link had carried that have ended: it
+// rises with each of them.
+func (s *system) ended(link string) (bytes float64, err error) {
+	families, err := s.traffic.Gather()
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			for _, label := range metric.GetLabel() {
+				if label.GetName() == "proxy" && label.GetValue() == link {
+					bytes += metric.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return bytes, err
 }
 
 // toxic is what is wrong with a link in one direction.
@@ -171,7 +206,7 @@ func (s *system) environment(name, role string) []string {
 	database.Host = s.links[role+"-postgres"].Listen
 	env := []string{
 		"EventStore__ConnectionString=" + database.String(), "WaitingRoom__MaxCapacity=100000", "RLAPP_FAULTS_RECORDER=" + s.recorder.url,
-		"OutboxDispatcher__BaseRetryDelaySeconds=2", "Projections__Address=127.0.0.1:0", "Worker__Address=127.0.0.1:0", "Logging__Format=json",
+		"RLAPP_FAULTS_LOG=" + filepath.Join(s.logs, name+".log"), "Projections__Address=127.0.0.1:0", "Worker__Address=127.0.0.1:0", "Logging__Format=json",
 	}
 	if name == "api" {
 		env = append(env, "Api__Address="+s.apiAddress)
@@ -296,10 +331,19 @@ func (s *system) close() error {
 	if s.database != nil {
 		errs = append(errs, s.database.Stop(context.Background()))
 	}
+	if !s.keepLogs {
+		errs = append(errs, os.RemoveAll(s.logs))
+	}
 	return errors.Join(errs...)
 }
 
-// until asks again and again until done, at most for limit.
+// lateError says that something has not come true in time.
+type lateError struct{ limit time.Duration }
+
+func (e *lateError) Error() string { return fmt.Sprintf("not within %v", e.limit) }
+
+// until asks again and again until done, at most for limit. Then it returns *lateError,
+// with the last error.
 func until(ctx context.Context, limit time.Duration, done func() (bool, error)) error {
 	deadline := time.Now().Add(limit)
 	for {
@@ -308,7 +352,7 @@ func until(ctx context.Context, limit time.Duration, done func() (bool, error)) 
 			return nil
 		}
 		if ctx.Err() != nil || time.Now().After(deadline) {
-			return errors.Join(fmt.Errorf("not within %v", limit), err, ctx.Err())
+			return errors.Join(&lateError{limit}, err, ctx.Err())
 		}
 		pause(ctx, 20*time.Millisecond)
 	}

@@ -10,24 +10,31 @@ import (
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/rlapp/rlapp/adapters/rabbitmq"
 	"github.com/rlapp/rlapp/schema"
 )
 
-// bad are what somebody else publishes to a queue by mistake.
-type bad map[string]struct {
+// badMessage is what somebody else publishes to a queue by mistake.
+type badMessage struct {
+	name    string
 	headers amqp.Table
 	body    []byte
 }
 
-func badMessages() bad {
+func (m badMessage) id() string {
+	id, _ := m.headers[wamqp.DefaultMessageUUIDHeaderKey].(string)
+	return id
+}
+
+func badMessages() []badMessage {
 	checkedIn := schema.PatientCheckedIn{}.EventName()
-	return bad{
-		"broken JSON":     {headers(checkedIn, "1"), []byte(`{"queueId":`)},
-		"unknown type":    {headers("PatientTeleported", "1"), []byte(`{}`)},
-		"unknown version": {headers(checkedIn, "99"), []byte(`{}`)},
-		"1 MB":            {headers(checkedIn, "1"), bytes.Repeat([]byte("x"), 1<<20)},
-		"bad envelope":    {amqp.Table{schema.HeaderEventName: int32(7)}, []byte(`{}`)},
-		"empty":           {amqp.Table{}, nil},
+	return []badMessage{
+		{"broken JSON", headers(checkedIn, "1"), []byte(`{"queueId":`)},
+		{"unknown type", headers("PatientTeleported", "1"), []byte(`{}`)},
+		{"unknown version", headers(checkedIn, "99"), []byte(`{}`)},
+		{"1 MB", headers(checkedIn, "1"), bytes.Repeat([]byte("x"), 1<<20)},
+		{"bad envelope", amqp.Table{schema.HeaderEventName: int32(7)}, []byte(`{}`)},
+		{"empty", amqp.Table{}, nil},
 	}
 }
 
@@ -42,48 +49,74 @@ func headers(event, version string) amqp.Table {
 func wireFaults() []fault {
 	return []fault{{
 		name: "bad-messages", what: "six bad messages in each queue: broken JSON, unknown type, unknown version, 1 MB, bad envelope, empty",
-		strike: publishBad,
+		strike: publishBad, evidence: hits("message that was put away"), unnoticed: true,
 	}}
 }
 
-// publishBad publishes each and waits until all have been put away.
-func publishBad(ctx context.Context, s *system, _ time.Duration) error {
-	messages := badMessages()
-	err := s.onBroker(func(channel *amqp.Channel) error {
-		for name, m := range messages {
-			err := channel.PublishWithContext(ctx, "", projectionQueue, false, false, amqp.Publishing{Headers: m.headers, Body: m.body, DeliveryMode: amqp.Persistent})
+// fedQueue is a queue with one of the handlers that it feeds, and how many of the bad
+// messages that one puts away.
+type fedQueue struct {
+	group, handler string
+	putAway        int
+}
+
+// A plugin's handler leaves events of another kind alone.
+var fedQueues = []fedQueue{
+	{"projections", "projection.monitor", 6},
+	{recorderQueue[len(schema.Topic)+1:], recorderQueue[len(schema.Topic)+1:], 5},
+}
+
+// publishBad publishes each to every queue, and waits until all have been put away.
+func publishBad(ctx context.Context, s *strike) error {
+	for _, q := range fedQueues {
+		ids, err := s.publishTo(ctx, rabbitmq.QueueName(schema.Topic, q.group))
+		if err != nil {
+			return err
+		}
+		err = until(ctx, 20*time.Second, func() (bool, error) { return s.putAway(ctx, q, ids) })
+		if err != nil {
+			return fmt.Errorf("wait until those of %s are put away: %w", q.group, err)
+		}
+		s.hit(int64(q.putAway))
+		if err := s.exec(ctx, "DELETE FROM poison_messages WHERE message_id = ANY($1)", ids); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publishTo publishes the bad messages to a queue, and returns the ids of those that
+// have one.
+func (s *system) publishTo(ctx context.Context, queue string) (ids []string, err error) {
+	err = s.onBroker(func(channel *amqp.Channel) error {
+		for _, m := range badMessages() {
+			err := channel.PublishWithContext(ctx, "", queue, false, false, amqp.Publishing{Headers: m.headers, Body: m.body, DeliveryMode: amqp.Persistent})
 			if err != nil {
-				return fmt.Errorf("publish %s: %w", name, err)
+				return fmt.Errorf("publish %s: %w", m.name, err)
+			}
+			if id := m.id(); id != "" {
+				ids = append(ids, id)
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if err := until(ctx, 20*time.Second, func() (bool, error) { return s.putAway(ctx) }); err != nil {
-		return fmt.Errorf("wait until they are put away: %w", err)
-	}
-	return s.exec(ctx, "DELETE FROM poison_messages WHERE status = 'WAITING'")
+	return ids, err
 }
 
-// deadQueue takes what cannot be told from its duplicates, for it has no id.
-const deadQueue = schema.Topic + ".dead.projections"
-
-// putAway reports whether all bad messages are in the poison store, or without an id
-// among the dead letters, which it empties.
-func (s *system) putAway(ctx context.Context) (is bool, err error) {
-	var poisoned int
-	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM poison_messages WHERE status = 'WAITING' AND handler = 'projection.monitor'`).Scan(&poisoned)
+// putAway reports whether the bad messages of a queue are in the poison store, or
+// without an id, by which duplicates are told, among the dead letters, which it empties.
+func (s *system) putAway(ctx context.Context, q fedQueue, ids []string) (is bool, err error) {
+	poisoned, err := s.count(ctx, "SELECT count(*) FROM poison_messages WHERE status = 'WAITING' AND handler = $1 AND message_id = ANY($2)", q.handler, ids)
 	if err != nil {
 		return false, err
 	}
 	err = s.onBroker(func(channel *amqp.Channel) error {
-		dead, err := channel.QueueDeclarePassive(deadQueue, true, false, false, false, nil)
-		if is = poisoned+dead.Messages == len(badMessages()); !is || err != nil {
+		queue := rabbitmq.DeadLetterQueue(schema.Topic, q.group)
+		dead, err := channel.QueueDeclarePassive(queue, true, false, false, false, nil)
+		if is = int(poisoned)+dead.Messages == q.putAway; !is || err != nil {
 			return err
 		}
-		_, err = channel.QueuePurge(deadQueue, false)
+		_, err = channel.QueuePurge(queue, false)
 		return err
 	})
 	return is, err

@@ -65,9 +65,6 @@ func open(ctx context.Context) (*lab, error) {
 	if l.server, err = embedded.Start(ctx, embedded.Config{DataDirectory: filepath.Join(dir, "postgres"), Parameters: parameters}); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
-	if err := l.useLog(ctx); err != nil {
-		return nil, errors.Join(err, l.close())
-	}
 	if l.broker, err = rabbitmqtest.Start(ctx, rabbitmqtest.Config{}); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
@@ -77,10 +74,9 @@ func open(ctx context.Context) (*lab, error) {
 // useLog writes the log's files once, as a server that has run for a while has done:
 // it uses them again. A new server makes each of 16 MB when it is needed, and all
 // commits wait for some 50 ms meanwhile, at 2,000 events a second every other second.
-func (l *lab) useLog(ctx context.Context) error {
-	return errors.Join(
-		l.admin(ctx, "SELECT pg_logical_emit_message(false, 'bench', repeat('x', 1000000)) FROM generate_series(1, 2000)"),
-		l.admin(ctx, "CHECKPOINT"))
+func (l *lab) useLog(ctx context.Context, megabytes int) error {
+	write := fmt.Sprintf("SELECT pg_logical_emit_message(false, 'bench', repeat('x', 1000000)) FROM generate_series(1, %d)", megabytes)
+	return errors.Join(l.admin(ctx, write), l.admin(ctx, "CHECKPOINT"))
 }
 
 func (l *lab) close() error {

@@ -93,6 +93,9 @@ func measure(ctx context.Context, small bool, rounds int, resume bool, only []st
 	if rounds > 0 {
 		s.size.rounds = rounds
 	}
+	if err := l.useLog(ctx, s.size.log); err != nil {
+		return err
+	}
 	e, err := l.environment(ctx)
 	if err != nil {
 		return err

@@ -63,17 +63,19 @@ func (c *campaign) try(ctx context.Context, l *lab, f fault) {
 		return
 	}
 	found := c.before(f)
-	if found.left(c.rounds) > 0 {
-		err := l.try(ctx, f, c.size, rounds{done: found.Rounds, asked: c.rounds, seed: c.seed}, func(one counts) {
+	if found.wrong() {
+		c.wrong(fmt.Errorf("%s was found wrong in %s", f.name, found.Commits[len(found.Commits)-1]))
+	}
+	var err error
+	for asked := c.rounds; found.left(asked) > 0 && err == nil; asked = found.enough(c.rounds) {
+		err = l.try(ctx, f, c.size, rounds{done: found.Rounds, asked: asked, seed: c.seed}, func(one counts) {
 			found.add(one, c.commit, f.evidence.seen(one))
-			fmt.Fprintf(os.Stderr, "%-32s round %d of %d: %+v\n", f.name, found.Rounds, c.rounds, one)
+			fmt.Fprintf(os.Stderr, "%-32s round %d of %d: %+v\n", f.name, found.Rounds, asked, one)
 			c.keep(found)
 		})
-		if ctx.Err() == nil {
-			c.wrong(err)
-		}
-	} else if found.wrong() {
-		c.wrong(fmt.Errorf("%s was found wrong in %s", f.name, found.Commits[len(found.Commits)-1]))
+	}
+	if ctx.Err() == nil {
+		c.wrong(err)
 	}
 	if found.vacuous() {
 		c.wrong(&vacuousError{fault: f.name, rounds: found.Rounds, what: f.evidence.what})

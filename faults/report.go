@@ -53,6 +53,15 @@ func (r result) ofCommit(commit string) bool {
 // vacuous reports whether the fault was tried and has never struck.
 func (r result) vacuous() bool { return r.Rounds > 0 && r.Struck == 0 }
 
+// enough is how many rounds are enough where some were asked for: one fault or another
+// needs luck to strike, so one that never has gets as many again.
+func (r result) enough(asked int) int {
+	if r.vacuous() {
+		return 2 * asked
+	}
+	return asked
+}
+
 // goOn returns what to add rounds to. What was found wrong stands for the build that it
 // was found in; another one begins anew, for it may have mended that.
 func (r result) goOn(f fault, commit string) result {

@@ -192,3 +192,21 @@ func write(t *testing.T, name, text string) {
 		t.Fatal(err)
 	}
 }
+
+func TestAFaultThatHasNotStruckGetsAsManyRoundsAgain(t *testing.T) {
+	for name, tt := range map[string]struct {
+		found result
+		left  int
+	}{
+		"struck":                {result{Rounds: 3, Struck: 1}, 0},
+		"has not struck":        {result{Rounds: 3}, 3},
+		"has not struck either": {result{Rounds: 6}, 0},
+		"struck at last":        {result{Rounds: 6, Struck: 1}, 0},
+		"was found wrong":       {result{Rounds: 3, counts: counts{Lost: 1}}, 0},
+		"was never tried":       {result{}, 3},
+	} {
+		if got := tt.found.left(tt.found.enough(3)); got != tt.left {
+			t.Errorf("a fault that %s has %d rounds left, want %d", name, got, tt.left)
+		}
+	}
+}

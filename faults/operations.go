@@ -79,18 +79,13 @@ func stepClock(ctx context.Context, s *strike) error {
 // fillDisk takes the rest of the disk that the database is on.
 func fillDisk(ctx context.Context, s *strike) error {
 	filler := filepath.Join(s.dir, "filler")
-	var disk syscall.Statfs_t
-	if err := syscall.Statfs(s.dir, &disk); err != nil {
-		return err
-	}
 	file, err := os.Create(filler)
 	if err != nil {
 		return err
 	}
-	free := int64(disk.Bavail) * disk.Bsize //nolint:gosec // it fits
-	err = syscall.Fallocate(int(file.Fd()), 0, 0, free-1<<16)
+	err = until(ctx, 5*time.Second, func() (bool, error) { return true, takeRest(file) })
 	if err := errors.Join(err, file.Close()); err != nil {
-		return errors.Join(fmt.Errorf("take %d bytes: %w", free, err), os.Remove(filler))
+		return errors.Join(err, os.Remove(filler))
 	}
 	s.struck()
 	return s.during(ctx, func() error {
@@ -104,6 +99,20 @@ func fillDisk(ctx context.Context, s *strike) error {
 			return nil
 		}
 	})
+}
+
+// takeRest lets a file take what is free on its disk, but for a little. It fails where
+// somebody else takes some of that meanwhile.
+func takeRest(file *os.File) error {
+	var disk syscall.Statfs_t
+	if err := syscall.Fstatfs(int(file.Fd()), &disk); err != nil {
+		return err
+	}
+	free := int64(disk.Bavail) * disk.Bsize //nolint:gosec // it fits
+	if err := syscall.Fallocate(int(file.Fd()), 0, 0, free-1<<16); err != nil {
+		return fmt.Errorf("take %d bytes: %w", free, err)
+	}
+	return nil
 }
 
 // killRebuild kills the API three times while it rebuilds the monitor.

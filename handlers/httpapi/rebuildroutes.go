@@ -125,6 +125,10 @@ func (a *api) rebuildState(ctx context.Context, r *checkpointRequest) (*rebuildS
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
+	if s.EndedAt != nil && a.rebuilds.Running(r.ProjectionID) {
+		// It holds the projection for a moment more: who is told that it is done may begin the next.
+		s.Status, s.EndedAt = "CATCHING_UP", nil
+	}
 	state := rebuildState{
 		ProjectionID: s.ProjectionID, Status: s.Status, RollBack: s.RollBack, Events: s.Events, EventsToRebuild: s.Total,
 		Differences: make([]difference, len(s.Differences)), Error: s.Error, StartedAt: s.StartedAt, UpdatedAt: s.UpdatedAt, EndedAt: s.EndedAt,

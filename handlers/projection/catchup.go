@@ -118,12 +118,18 @@ func (c *CatchUp) see(position int64) {
 	}
 }
 
-// pause is the time until the next event settles, within its bounds.
+// pause is the time until the next event settles, in two halves where that is long: a
+// look just before it would cost checkSoon more.
 func (c *CatchUp) pause() time.Duration {
 	for _, s := range c.seen {
-		if !c.hasSettled(s) {
-			return min(max(checkSoon, settledAfter-c.now().Sub(s.at)), checkLater)
+		if c.hasSettled(s) {
+			continue
 		}
+		left := settledAfter - c.now().Sub(s.at)
+		if left > checkLater {
+			left /= 2
+		}
+		return max(checkSoon, left)
 	}
 	return checkLater
 }

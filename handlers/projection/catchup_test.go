@@ -100,6 +100,24 @@ projection_catch_up_events_total 4
 	}
 }
 
+// So it is while other events keep coming, and one look takes longer than the others.
+func TestLostMessagesAreReadInTimeAfterASlowLook(t *testing.T) {
+	f := newFixture(t)
+	c := f.catchUp(t)
+	f.store(t, "before")
+	pause := c.look(0)
+	f.store(t, "lost")
+	took := pause + 5*time.Millisecond
+	pause = c.look(took)
+	for f.waiting(t, "lost") == 0 && took < time.Hour {
+		took += pause
+		pause = c.look(pause)
+	}
+	if took > 28*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
 // What a projection cannot apply is poisoned for it alone, and the check goes on.
 func TestCatchingUpPoisonsWhatCannotBeApplied(t *testing.T) {
 	f := newFixture(t)

@@ -297,6 +297,18 @@ func inUse() (heap uint64, goroutines int) {
 	return m.HeapAlloc, runtime.NumGoroutine()
 }
 
+// A statement that always takes too long is the handler's own failure.
+func TestAStatementThatTakesTooLongIsPoison(t *testing.T) {
+	r := start(t, server.RoleAll, load(t), plugin.Plugin{Name: "test-team", Handlers: []plugin.Handler{
+		plugin.OnTx("bills", func(ctx context.Context, tx pgx.Tx, _ schema.PatientCheckedIn, _ schema.Metadata) error {
+			_, err := tx.Exec(ctx, "SET LOCAL statement_timeout = '5ms'; SELECT pg_sleep(10)")
+			return err
+		}),
+	}})
+	r.checkIn("bills")
+	r.eventually("/api/poison", `"attempts":6`)
+}
+
 // A handler that works in a transaction gets its event again when the database ended
 // its connection or gave the transaction up, however often; what fails in it beside the
 // database is set aside.

@@ -33,15 +33,20 @@ func isPoison(err error) bool {
 	return !errors.As(err, &passing) && !errors.Is(err, context.Canceled)
 }
 
+// queryCanceled is what PostgreSQL says of a statement that took too long: the next time
+// it may take as long again.
+const queryCanceled = "57014"
+
 // inTransaction runs what OnTx made. A passing error is the database's where it is not
 // the handler's, or where it is PostgreSQL's or the connection is lost: what else a
-// handler calls may be away as well, and that is its own failure.
+// handler calls may be away as well, and that is its own failure, as is a statement that
+// takes too long.
 func (r registration) inTransaction(ctx context.Context, e schema.Recorded) error {
 	database := true
 	err := r.config.Transactions.Once(ctx, r.queue.Handler, e.Metadata.EventID, func(tx pgx.Tx) error {
 		err := r.handleTx(ctx, tx, e)
 		var refused *pgconn.PgError
-		database = err == nil || errors.As(err, &refused) || tx.Conn().IsClosed()
+		database = err == nil || errors.As(err, &refused) && refused.Code != queryCanceled || tx.Conn().IsClosed()
 		return err
 	})
 	if err != nil && database && r.config.IsPassing != nil && r.config.IsPassing(err) {

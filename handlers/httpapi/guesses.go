@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"crypto/sha256"
+	"errors"
 	"net/http"
 	"sync"
 )
@@ -31,12 +32,20 @@ func (g *guesses) refuses(w http.ResponseWriter, r *http.Request) bool {
 	return credential != "" && !g.known(credential) && g.limiter.spent(r) && g.limiter.refuses(w, r)
 }
 
-// failed counts a credential that was not accepted, and answers as refuses does.
-func (g *guesses) failed(w http.ResponseWriter, r *http.Request) bool {
+// failed counts a credential that was not accepted, and answers as refuses does. One that
+// nobody can tell about has cost a look, too, unless it was accepted before.
+func (g *guesses) failed(w http.ResponseWriter, r *http.Request, err error) bool {
+	var refused *CredentialError
+	if errors.As(err, &refused) {
+		g.forget(credentialOf(r))
+	}
+	return !g.known(credentialOf(r)) && g.limiter.refuses(w, r)
+}
+
+func (g *guesses) forget(credential string) {
 	g.mu.Lock()
-	delete(g.accepted, sha256.Sum256([]byte(credentialOf(r))))
-	g.mu.Unlock()
-	return g.limiter.refuses(w, r)
+	defer g.mu.Unlock()
+	delete(g.accepted, sha256.Sum256([]byte(credential)))
 }
 
 // hit remembers a credential that was accepted.

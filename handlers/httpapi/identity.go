@@ -109,8 +109,7 @@ func (a *api) authenticate(next http.Handler) http.Handler {
 			return
 		}
 		identity, shown, err := a.config.Authentication.identify(r)
-		var refused *CredentialError
-		if errors.As(err, &refused) && a.guesses.failed(w, r) {
+		if err != nil && a.guesses.failed(w, r, err) {
 			return
 		}
 		if err != nil {
@@ -150,7 +149,7 @@ func identify(ctx context.Context, by Authenticator, credential, none string) (I
 	if err != nil && !errors.As(err, &refused) {
 		err = &undecidedError{err}
 	}
-	if fault := waitingroom.LineFault(identity.Name); err == nil && fault != "" {
+	if fault := waitingroom.NameFault(identity.Name); err == nil && fault != "" {
 		err = &CredentialError{Reason: "the caller's name " + fault}
 	}
 	return identity, err == nil, err

@@ -108,7 +108,7 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 // A name that cannot be recorded, or looks like another one, is nobody's.
 func TestACallersNameIsReadable(t *testing.T) {
 	k := newKeyed(t, httpapi.Config{})
-	for _, name := range []string{"a\nb", "a\u202eb"} {
+	for _, name := range []string{"a\nb", "a\u202eb", "a\u200bb"} {
 		wantProblem(t, k.ask(k.key(name, nil, httpapi.Admin), http.MethodGet, "/api/outbox", ""), http.StatusUnauthorized, "")
 	}
 }
@@ -241,6 +241,33 @@ func TestGuessesAreLimited(t *testing.T) {
 	if got := board(known); got.status != http.StatusOK {
 		t.Errorf("who was let in before: %d", got.status)
 	}
+}
+
+// So are credentials that nobody can tell about.
+func TestGuessesAreLimitedWhileTheIssuerIsAway(t *testing.T) {
+	tokens := &revocable{}
+	f := newFixtureWith(t, httpapi.Config{RequestsPerMinute: 5, Authentication: httpapi.Authentication{Tokens: tokens}})
+	show := func(token string) answer {
+		t.Helper()
+		return f.do(http.MethodGet, "/api/waiting-room/monitor", "", "", "Authorization", "Bearer "+token)
+	}
+	if got := show("known"); got.status != http.StatusOK {
+		t.Fatal(got)
+	}
+	tokens.away.Store(true)
+	limited := answer{}
+	for n := range 11 { // a minute may end in between
+		if limited = show(fmt.Sprint("guess-", n)); limited.status == http.StatusTooManyRequests {
+			break
+		}
+	}
+	wantProblem(t, limited, http.StatusTooManyRequests, "")
+	before := tokens.asked.Load()
+	wantProblem(t, show("another guess"), http.StatusTooManyRequests, "")
+	if after := tokens.asked.Load(); after != before {
+		t.Error("a guess beyond the limit was looked up")
+	}
+	wantProblem(t, show("known"), http.StatusServiceUnavailable, "")
 }
 
 // A credential that was accepted and no longer is counts like any other.

@@ -37,12 +37,17 @@ var (
 			SELECT abs((SELECT count(*) FROM waiting_patients_view) - (SELECT count(*) FROM acknowledged))`},
 		{"patients are out of order in the read model", `
 			SELECT count(*) FROM check_ins e JOIN waiting_patients_view v ON v.queue_id = e.queue_id AND v.patient_id = e.patient_id
-			WHERE v.queue_position <> e.rank`},
+			WHERE (v.queue_position, v.arrival) <> (e.rank, e.version)`},
 		{"queues count other patients than they have", `
 			SELECT count(*) FROM waiting_queue_view q
 			WHERE total_patients_waiting <> (SELECT count(*) FROM check_ins e WHERE e.queue_id = q.queue_id)`},
 		{"patients are missing in the next turns, or too many", `
 			SELECT abs((SELECT count(*) FROM next_turn_view) - (SELECT count(*) FROM acknowledged))`},
+		{"journeys lack a check-in", `
+			SELECT count(*) FROM check_ins e WHERE NOT EXISTS (
+				SELECT FROM patient_journey_view j WHERE j.queue_id = e.queue_id AND j.patient_id = e.patient_id AND j.version = e.version)`},
+		{"journeys have steps that nobody took", `
+			SELECT abs((SELECT count(*) FROM patient_journey_view) - (SELECT count(*) FROM acknowledged))`},
 		{"events are not marked published", `SELECT count(*) FROM waiting_room_outbox WHERE NOT published`},
 		{"events are not marked processed in the lag table", `
 			SELECT count(*) FROM event_processing_lag WHERE status <> 'PROCESSED'`},
@@ -69,7 +74,7 @@ func (a acknowledged) definitions(peer bool) string {
 	}
 	return acknowledged + `
 		CREATE TEMP TABLE check_ins ON COMMIT DROP AS
-		SELECT aggregate_id AS queue_id, payload->>'patientId' AS patient_id, (payload->>'queuePosition')::int AS position,
+		SELECT aggregate_id AS queue_id, payload->>'patientId' AS patient_id, (payload->>'queuePosition')::int AS position, version,
 		       row_number() OVER (PARTITION BY aggregate_id ORDER BY version) AS rank
 		FROM waiting_room_events WHERE event_name = 'PatientCheckedIn';
 		CREATE INDEX ON check_ins (queue_id, patient_id);

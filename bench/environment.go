@@ -19,6 +19,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/rlapp/rlapp/bench/process"
 	"github.com/rlapp/rlapp/bench/stock"
 )
 
@@ -85,21 +86,11 @@ func checkSettings(settings map[string]string) error {
 	return errors.Join(errs...)
 }
 
-// commit names the build that is measured. What a run writes itself does not make it
-// dirty, or the next could not go on behind it.
-func commit() string {
-	name := output("git", "rev-parse", "--short=12", "HEAD")
-	if output("git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)"+results, ":(exclude)"+page) != "" {
-		name += "-dirty"
-	}
-	return name
-}
-
 func (l *lab) environment(ctx context.Context) (environment, error) {
 	e := environment{
 		Date: time.Now().UTC().Format(time.RFC3339), Cores: runtime.NumCPU(), Go: runtime.Version(),
 		CPU: match("/proc/cpuinfo", `model name\s*: (.*)`), Kernel: strings.TrimSpace(read("/proc/sys/kernel/osrelease")),
-		Commit: commit(), Peers: map[string]string{}, Settings: map[string]string{},
+		Commit: process.Commit(ctx, results, page), Peers: map[string]string{}, Settings: map[string]string{},
 	}
 	kib, _ := strconv.Atoi(match("/proc/meminfo", `MemTotal:\s*(\d+)`))
 	e.MemoryGiB = kib >> 20

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rlapp/rlapp/app/server"
 	"github.com/rlapp/rlapp/app/server/config"
+	"github.com/rlapp/rlapp/bench/process"
 )
 
 // commandLine is what faults understands.
@@ -66,7 +67,7 @@ func main() {
 
 func (line commandLine) try(ctx context.Context) error {
 	t := line.Try
-	c := &campaign{size: short, rounds: 3, resume: t.Resume, seed: t.Seed, commit: commit(ctx)}
+	c := &campaign{size: short, rounds: 3, resume: t.Resume, seed: t.Seed, commit: process.Commit(ctx, results, page)}
 	if t.Long {
 		c.size, c.rounds = long, 30
 	}

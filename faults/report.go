@@ -1,13 +1,11 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -163,18 +161,4 @@ func renderLast() error {
 		return fmt.Errorf("%s has no place for the table: %q and %q", page, tableBegins, tableEnds)
 	}
 	return os.WriteFile(page, []byte(before+tableBegins+r.table()+tableEnds+after), 0o644) //nolint:gosec // part of the project
-}
-
-// commit names the build that is tried. What a run itself writes does not make another.
-func commit(ctx context.Context) string {
-	head, err := exec.CommandContext(ctx, "git", "rev-parse", "--short=12", "HEAD").Output()
-	if err != nil {
-		return "unknown"
-	}
-	name := strings.TrimSpace(string(head))
-	changed, err := exec.CommandContext(ctx, "git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)"+results, ":(exclude)"+page).Output()
-	if err != nil || len(changed) > 0 {
-		name += "-dirty"
-	}
-	return name
 }

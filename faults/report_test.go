@@ -1,11 +1,7 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -152,44 +148,6 @@ func TestWhatWasWrongStaysWrong(t *testing.T) {
 				t.Errorf("says %v", err)
 			}
 		})
-	}
-}
-
-// The table and the results are what a run writes: they make no other build.
-func TestCommitIsOfWhatIsTried(t *testing.T) {
-	t.Chdir(t.TempDir())
-	run(t, "git", "init", "-q")
-	for _, name := range []string{page, filepath.Join(results, "latest.json"), "code.go"} {
-		write(t, name, "1")
-	}
-	run(t, "git", "add", ".")
-	run(t, "git", "-c", "user.name=x", "-c", "user.email=x", "commit", "-q", "-m", "x")
-	clean := commit(t.Context())
-	write(t, page, "2")
-	write(t, filepath.Join(results, "latest.json"), "2")
-	if got := commit(t.Context()); got != clean || strings.HasSuffix(got, "-dirty") {
-		t.Errorf("with new results it is %s, before %s", got, clean)
-	}
-	write(t, "code.go", "2")
-	if got := commit(t.Context()); got != clean+"-dirty" {
-		t.Errorf("with other code it is %s, before %s", got, clean)
-	}
-}
-
-func run(t *testing.T, program string, args ...string) {
-	t.Helper()
-	if out, err := exec.CommandContext(context.WithoutCancel(t.Context()), program, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-}
-
-func write(t *testing.T, name, text string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -79,7 +79,7 @@ func measure(ctx context.Context, small bool, rounds int, resume bool, only []st
 		}
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // as a process of RLAPP does: this one writes the events of the lag rows
+		debug.SetGCPercent(400) // as tuneCollector of app/server does: this process writes the events of the lag rows
 	}
 	l, err := open(ctx)
 	if err != nil {

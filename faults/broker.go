@@ -8,14 +8,18 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/rlapp/rlapp/adapters/rabbitmq"
 	"github.com/rlapp/rlapp/handlers/plugin"
+	"github.com/rlapp/rlapp/handlers/projection"
 	"github.com/rlapp/rlapp/schema"
 )
 
-// projectionQueue feeds the projections, and recorderQueue the recorder's plugin.
-const projectionQueue = schema.Topic + ".projections"
-
-var recorderQueue = schema.Topic + "." + plugin.Queues([]plugin.Plugin{recordTo("")})[0].Handler
+// projectionQueue feeds the projections, and recorderQueue the recorder's handler.
+var (
+	projectionQueue = rabbitmq.QueueName(schema.Topic, projection.HandlerName)
+	recorderHandler = plugin.Queues([]plugin.Plugin{recordTo("")})[0].Handler
+	recorderQueue   = rabbitmq.QueueName(schema.Topic, recorderHandler)
+)
 
 func brokerFaults() []fault {
 	return []fault{

@@ -9,5 +9,5 @@
 //	go tool -modfile=tools/go.mod task faults -- --long      # 30 full rounds of each; --resume --rounds 5 adds some
 //	go tool -modfile=tools/go.mod task faults -- --only kill-api-before-commit
 //
-// Nobody imports it; it imports app/server, what starts servers for tests, and schema.
+// Nobody imports it.
 package main

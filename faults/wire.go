@@ -11,6 +11,8 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/rlapp/rlapp/adapters/rabbitmq"
+	"github.com/rlapp/rlapp/handlers/projection"
+	"github.com/rlapp/rlapp/readmodel"
 	"github.com/rlapp/rlapp/schema"
 )
 
@@ -62,8 +64,8 @@ type fedQueue struct {
 
 // A plugin's handler leaves events of another kind alone.
 var fedQueues = []fedQueue{
-	{"projections", "projection.monitor", 6},
-	{recorderQueue[len(schema.Topic)+1:], recorderQueue[len(schema.Topic)+1:], 5},
+	{projection.HandlerName, readmodel.Monitor.HandlerName(), 6},
+	{recorderHandler, recorderHandler, 5},
 }
 
 // publishBad publishes each to every queue, and waits until all have been put away.

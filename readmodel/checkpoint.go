@@ -118,18 +118,18 @@ func (s *Store) CheckpointOf(ctx context.Context, projectionID string) (Checkpoi
 	return Checkpoint{}, &NotFoundError{Kind: "projection", ID: projectionID}
 }
 
-// Progress tells the states of a projection's views apart: it is another one after every
+// Revision tells the states of a projection's views apart: it is another one after every
 // event that was applied, and after a rebuild.
-func (s *Store) Progress(ctx context.Context, p Projection) (string, error) {
-	var progress string
+func (s *Store) Revision(ctx context.Context, p Projection) (string, error) {
+	var revision string
 	err := s.pool.QueryRow(ctx, `
 		SELECT coalesce((
 			SELECT concat_ws('-', events_processed, extract(epoch FROM rebuilt_at)) FROM projection_checkpoints WHERE projection_id = $1
-		), '0')`, p.ID).Scan(&progress)
+		), '0')`, p.ID).Scan(&revision)
 	if err != nil {
-		return "", fmt.Errorf("read how far projection %q is: %w", p.ID, err)
+		return "", fmt.Errorf("read the revision of projection %q: %w", p.ID, err)
 	}
-	return progress, nil
+	return revision, nil
 }
 
 func scanCheckpoint(row pgx.CollectableRow) (Checkpoint, error) {

@@ -121,6 +121,8 @@ func TestCheckInRefusals(t *testing.T) {
 		"consultation long":    {change: func(c *waitingroom.CheckIn) { c.ConsultationType = strings.Repeat("x", 101) }, code: waitingroom.CodeInvalid, fields: []string{"consultationType"}},
 		"id long":              {change: func(c *waitingroom.CheckIn) { c.QueueID = strings.Repeat("q", 129) }, code: waitingroom.CodeInvalid, fields: []string{"queueId"}},
 		"NUL":                  {change: func(c *waitingroom.CheckIn) { c.PatientName = "John\x00Doe" }, code: waitingroom.CodeInvalid, fields: []string{"patientName"}},
+		"a name of two lines":  {change: func(c *waitingroom.CheckIn) { c.PatientName = "John\nDoe" }, code: waitingroom.CodeInvalid, fields: []string{"patientName"}},
+		"a type of two lines":  {change: func(c *waitingroom.CheckIn) { c.ConsultationType = "X\nray" }, code: waitingroom.CodeInvalid, fields: []string{"consultationType"}},
 		"a direction override": {change: func(c *waitingroom.CheckIn) { c.PatientName = "John\u202eeoD" }, code: waitingroom.CodeInvalid, fields: []string{"patientName"}},
 		"broken UTF-8":         {change: func(c *waitingroom.CheckIn) { c.Notes = "\xff" }, code: waitingroom.CodeInvalid, fields: []string{"notes"}},
 		"age negative":         {change: age(-1), code: waitingroom.CodeInvalid, fields: []string{"age"}},

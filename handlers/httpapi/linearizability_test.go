@@ -222,7 +222,9 @@ func TestAQueueIsLinearizable(t *testing.T) {
 					d.took(op, got)
 					mu.Lock()
 					history = append(history, porcupine.Operation{ClientId: id, Input: op, Call: called, Output: got, Return: returned})
-					done += one(got.status == http.StatusOK && op.kind != read)
+					if got.status == http.StatusOK && op.kind != read {
+						done++
+					}
 					mu.Unlock()
 				}
 			})
@@ -236,13 +238,6 @@ func TestAQueueIsLinearizable(t *testing.T) {
 	if all := clients * operations * seeds; done < all/2 {
 		t.Errorf("of %d operations only %d changed a queue", all, done)
 	}
-}
-
-func one(is bool) int {
-	if is {
-		return 1
-	}
-	return 0
 }
 
 // The checker finds what is wrong.

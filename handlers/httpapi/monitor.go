@@ -84,11 +84,11 @@ func (a *api) monitors(ctx context.Context, r *monitorsRequest) (*monitorsRespon
 		return nil, err
 	}
 	// The state first: what is read afterwards is as new or newer.
-	progress, err := a.views.Progress(ctx, readmodel.Monitor)
+	revision, err := a.views.Revision(ctx, readmodel.Monitor)
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
-	tag, err := r.match(progress)
+	tag, err := r.match(revision)
 	if err != nil {
 		return nil, err
 	}

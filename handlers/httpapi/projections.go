@@ -64,7 +64,7 @@ type checkpointResponse struct{ Body checkpoint }
 
 func (a *api) projectionRoutes(h huma.API) {
 	huma.Register(h, operation("projections-health", http.MethodGet, "/api/projections/health", "Operations",
-		"How far the projections have come", "One entry a projection.", http.StatusUnprocessableEntity), a.projectionsHealth)
+		"How far the projections have come", "One entry a projection."), a.projectionsHealth)
 	huma.Register(h, operation("projection-checkpoint", http.MethodGet, "/api/projections/{projectionId}/checkpoint", "Operations",
 		"How far one projection has come", "", http.StatusNotFound), a.checkpoint)
 }

@@ -133,9 +133,6 @@ func (s *settings) config() (Config, error) {
 	if c.EventStore.MaxConnections == 0 {
 		c.EventStore.MaxConnections = connections(c.EventStore.ConnectionString)
 	}
-	if c.EventStore.Lanes == 0 {
-		c.EventStore.Lanes = max(1, runtime.GOMAXPROCS(0)/2)
-	}
 	if _, set := values["Api__RequestsPerMinute"]; !set && c.Auth.Asks() {
 		c.Api.RequestsPerMinute = requestsPerMinute
 	}

@@ -20,7 +20,7 @@ import (
 
 func defaults() config.Config {
 	return config.Config{
-		EventStore:       config.EventStore{MaxConnections: max(4, 4*runtime.GOMAXPROCS(0)), Lanes: max(1, runtime.GOMAXPROCS(0)/2), CacheSize: 400_000},
+		EventStore:       config.EventStore{MaxConnections: max(4, 4*runtime.GOMAXPROCS(0)), CacheSize: 400_000},
 		RabbitMq:         config.RabbitMq{Port: 5672, UserName: "guest", Password: "guest", VirtualHost: "/"},
 		OutboxDispatcher: config.OutboxDispatcher{PollingIntervalSeconds: 5, BatchSize: 1000, RetentionHours: 168, MaxRetryAttempts: 5, BaseRetryDelaySeconds: 30},
 		WaitingRoom:      config.WaitingRoom{MaxCapacity: 100, TimeZone: "UTC"},
@@ -106,7 +106,7 @@ func TestLoad(t *testing.T) {
 			[]string{"EventStore__ConnectionString=Host=db;Maximum Pool Size=3"},
 			"",
 			func(c *config.Config) {
-				c.EventStore = config.EventStore{ConnectionString: "Host=db;Maximum Pool Size=3", MaxConnections: 3, Lanes: max(1, runtime.GOMAXPROCS(0)/2), CacheSize: 400_000}
+				c.EventStore = config.EventStore{ConnectionString: "Host=db;Maximum Pool Size=3", MaxConnections: 3, CacheSize: 400_000}
 			},
 		},
 		{
@@ -134,7 +134,7 @@ func TestLoad(t *testing.T) {
 			[]string{"EventStore__ConnectionString=Host=db;Maximum Pool Size=3", "EventStore__MaxConnections=5"},
 			"",
 			func(c *config.Config) {
-				c.EventStore = config.EventStore{ConnectionString: "Host=db;Maximum Pool Size=3", MaxConnections: 5, Lanes: max(1, runtime.GOMAXPROCS(0)/2), CacheSize: 400_000}
+				c.EventStore = config.EventStore{ConnectionString: "Host=db;Maximum Pool Size=3", MaxConnections: 5, CacheSize: 400_000}
 			},
 		},
 	}

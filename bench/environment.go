@@ -35,7 +35,7 @@ type environment struct {
 	RabbitMQ   string            `json:"rabbitmq"`
 	Commit     string            `json:"commit"`
 	Peers      map[string]string `json:"peers"`
-	// FlushMicroseconds is what pg_test_fsync says about one 8 kB write with fdatasync.
+	// FlushMicroseconds is the median of writing 8 kB and flushing them, as a commit does.
 	FlushMicroseconds float64 `json:"flushMicroseconds"`
 	// WakeUpMicroseconds is the median of waking a thread on another processor and
 	// being woken by it; SlowWakeUpMicroseconds the slowest of a thousand.
@@ -123,27 +123,16 @@ func (l *lab) environment(ctx context.Context) (environment, error) {
 	if version, err := l.broker.Ctl(ctx, "version"); err == nil {
 		e.RabbitMQ = strings.TrimSpace(version)
 	}
-	e.FlushMicroseconds = l.flush(ctx)
+	took, err := flushes(l.dir, 2000)
+	if err != nil {
+		return e, err
+	}
+	e.FlushMicroseconds = percentile(slices.Sorted(slices.Values(took)), 0.5)
 	if wakes := wakeUps(20_000); len(wakes) > 0 {
 		slices.Sort(wakes)
 		e.WakeUpMicroseconds, e.SlowWakeUpMicroseconds = percentile(wakes, 0.5), percentile(wakes, 0.999)
 	}
 	return e, checkSettings(e.Settings)
-}
-
-// flush measures what a commit's flush costs on this disk.
-func (l *lab) flush(ctx context.Context) float64 {
-	program := postgresProgram("pg_test_fsync")
-	out, err := exec.CommandContext(ctx, program, "-s", "1", "-f", filepath.Join(l.dir, "flush")).Output()
-	if err != nil {
-		return 0
-	}
-	found := regexp.MustCompile(`fdatasync\s+[\d.]+ ops/sec\s+(\d+) usecs/op`).FindSubmatch(out)
-	if found == nil {
-		return 0
-	}
-	microseconds, _ := strconv.ParseFloat(string(found[1]), 64)
-	return microseconds
 }
 
 // postgresProgram finds a program that comes with the server.

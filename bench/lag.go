@@ -38,7 +38,7 @@ type writing func(ctx context.Context, workers, queues int) (do send, end func()
 // lagAt returns the lags at a rate, and what the processors worked for an event,
 // in milliseconds: all that runs on the machine, the load included.
 func (s *suite) lagAt(ctx context.Context, p pipeline, by writing, rate float64, duration time.Duration) (l lag, worked float64, err error) {
-	const queues = 1000
+	queues := s.size.lagQueues
 	running, err := p.start(ctx)
 	if err != nil {
 		return nil, 0, err

@@ -14,6 +14,7 @@ type size struct {
 	log            int // megabytes of the server's log that are used before
 	drain, relay   int // events
 	lag            time.Duration
+	lagQueues      int
 	idleEvents     int
 	idleGap        time.Duration
 	idleQuiet      time.Duration
@@ -31,7 +32,7 @@ type size struct {
 }
 
 var full = size{
-	rounds: 3, log: 2000, drain: 20_000, relay: 50_000, lag: 30 * time.Second, idleEvents: 30, idleGap: time.Second, idleQuiet: 20 * time.Second,
+	rounds: 3, log: 2000, drain: 20_000, relay: 50_000, lag: 30 * time.Second, lagQueues: 1000, idleEvents: 30, idleGap: time.Second, idleQuiet: 20 * time.Second,
 	http: 10 * time.Second, growth: 8 * time.Second, pgbench: 5 * time.Second, pgbenchClients: []int{2, 4, 8, 16, 32, 64},
 	probe: 10 * time.Second, sustained: 60 * time.Second, step: 1.25,
 	past: []int{10, 1000, 100_000}, stores: []int{1000, 1_000_000}, backlogs: []int{20_000, 1_000_000}, rebuild: 1_000_000,
@@ -39,10 +40,10 @@ var full = size{
 }
 
 var quick = size{
-	rounds: 1, log: 200, drain: 3000, relay: 10_000, lag: 2 * time.Second, idleEvents: 6, idleGap: 300 * time.Millisecond, idleQuiet: 3 * time.Second,
+	rounds: 1, log: 200, drain: 3000, relay: 10_000, lag: 2 * time.Second, lagQueues: 200, idleEvents: 6, idleGap: 300 * time.Millisecond, idleQuiet: 3 * time.Second,
 	http: time.Second, growth: time.Second, pgbench: time.Second, pgbenchClients: []int{16},
-	probe: time.Second, sustained: 2 * time.Second, step: 2,
-	past: []int{10, 1000}, stores: []int{1000, 50_000}, backlogs: []int{10_000, 30_000}, rebuild: 100_000,
+	probe: 2 * time.Second, sustained: 2 * time.Second, step: 2,
+	past: []int{10, 1000}, stores: []int{1000, 50_000}, backlogs: []int{10_000, 30_000}, rebuild: 60_000,
 	lagRates: []float64{1000, 2000},
 }
 

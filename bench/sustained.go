@@ -29,8 +29,12 @@ func (s *suite) sustained(ctx context.Context, name string, first float64) error
 			rate *= s.size.step
 		}
 	}
-	if !holds {
+	switch {
+	case !holds:
 		rate /= s.size.step
+	case s.size.probe >= s.size.sustained: // the probe was the measurement
+		s.add("sustained", name, rate)
+		return nil
 	}
 	for ; rate >= lowestRate; rate /= s.size.step {
 		if holds, err = s.holds(ctx, name, rate, s.size.sustained); err != nil {

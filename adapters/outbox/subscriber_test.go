@@ -601,6 +601,43 @@ func TestALateCommitIsFound(t *testing.T) {
 	wantEventually(t, pool, status{"late", "PUBLISHED", 0}, status{"early", "PUBLISHED", 0})
 }
 
+// A backlog is read on from where the last chunk ended. What lies before that is found
+// at the end of the backlog at the latest, without a wake-up or a poll.
+func TestWhatABacklogPassedOverIsFound(t *testing.T) {
+	pool := newPool(t)
+	var held int64
+	err := pool.QueryRow(t.Context(), `INSERT INTO waiting_room_outbox (aggregate_id, event_name, payload, metadata, retry_count, next_attempt_at)
+		VALUES ('again', 'E', '{}', '{"version": "first"}', 1, now() + interval '1 hour') RETURNING id`).Scan(&held)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = late.Rollback(context.Background()) }()
+	if _, err := late.Exec(t.Context(), `INSERT INTO waiting_room_outbox (aggregate_id, event_name, payload) VALUES ('late', 'E', '{}')`); err != nil {
+		t.Fatal(err)
+	}
+	store(t, pool, "a", "b", "c", "again", "d")
+	calls := 0
+	handed := relay(t, newSubscriber(t, pool, outbox.Config{BatchSize: 1}), never, func(e *message.Message) error {
+		if calls++; calls == 2 { // now it is time for the one that failed
+			_, err := pool.Exec(t.Context(), "UPDATE waiting_room_outbox SET next_attempt_at = now() WHERE id = $1", held)
+			return errors.Join(err, late.Commit(t.Context()))
+		}
+		if first := e.Metadata.Get(schema.HeaderVersion) == "first"; queueOf(e) == "again" && first != (held > 0) {
+			t.Error("the later event of a queue went before the one to be tried again")
+		} else if first {
+			held = 0
+		}
+		return nil
+	})
+	receive(t, handed.handed, 7)
+	wantEventually(t, pool, status{"again", "PUBLISHED", 1}, status{"late", "PUBLISHED", 0}, status{"a", "PUBLISHED", 0}, status{"b", "PUBLISHED", 0},
+		status{"c", "PUBLISHED", 0}, status{"again", "PUBLISHED", 0}, status{"d", "PUBLISHED", 0})
+}
+
 func TestTheRelaySurvivesALostSession(t *testing.T) {
 	pool := newPool(t)
 	handed := relay(t, newSubscriber(t, pool, outbox.Config{OutageDelay: time.Millisecond}), never, succeed)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
 	"github.com/rlapp/rlapp/readmodel"
@@ -198,6 +199,42 @@ func TestLagRollUp(t *testing.T) {
 	}
 	if len(statistics) != 1 || statistics[0].ProcessedCount != 2 || *statistics[0].MaxLagMs != highest {
 		t.Errorf("statistics are %+v", statistics)
+	}
+}
+
+// A row of the lag stays on its page when its event is processed, so that no index has to
+// follow.
+func TestLagRowsStayOnTheirPages(t *testing.T) {
+	f := newFixture(t)
+	events := []waitingroom.Event{created("queue")}
+	for i := range 500 {
+		events = append(events, checkedIn("queue", fmt.Sprintf("patient-%d", i), "High", i))
+	}
+	recorded := f.store(t, "queue", events...)
+	pages := func() map[string]float64 {
+		all := map[string]float64{}
+		rows, err := f.pool.Query(t.Context(), "SELECT event_id::text, (ctid::text::point)[0] FROM event_processing_lag")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var (
+			id   string
+			page float64
+		)
+		if _, err := pgx.ForEachRow(rows, []any{&id, &page}, func() error {
+			all[id] = page
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	before := pages()
+	if _, err := f.views.Apply(t.Context(), recorded); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, pages()); len(before) != len(events) || diff != "" {
+		t.Errorf("pages (-before +after):\n%s", diff)
 	}
 }
 

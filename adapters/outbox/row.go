@@ -36,8 +36,9 @@ func (r *row) correlationID() string {
 
 // pendingRows reads the next rows of some lanes behind an id in order, leaving out those
 // that are in hand, and queues whose earlier event waits for its next attempt or is
-// parked, or is one to be tried again that was passed over. They are read from their text
-// once, which is what the inner SELECT is for.
+// parked, or is one to be tried again that was passed over. The ids in hand are read from
+// their text once, which is what the inner SELECT is for; and OFFSET makes a lookup for
+// each row of what would be a join with all that is held.
 const pendingRows = `
 	SELECT id, event_id::text, aggregate_id, event_name, payload::text, metadata::text, retry_count, created_at
 	FROM waiting_room_outbox o
@@ -46,7 +47,8 @@ const pendingRows = `
 	  AND NOT EXISTS (
 		SELECT FROM waiting_room_outbox held
 		WHERE held.aggregate_id = o.aggregate_id AND held.id < o.id AND NOT held.published
-		  AND (held.parked_at IS NOT NULL OR held.next_attempt_at > now() OR (held.next_attempt_at IS NOT NULL AND held.id <= $4)))
+		  AND (held.parked_at IS NOT NULL OR held.next_attempt_at > now() OR (held.next_attempt_at IS NOT NULL AND held.id <= $4))
+		OFFSET 0)
 	ORDER BY id LIMIT $3`
 
 // read returns the next rows of the lanes from a place on, at most a chunk. Those of inHand

@@ -448,6 +448,50 @@ func TestABacklogIsDrainedInOrderAndOnce(t *testing.T) {
 	}
 }
 
+// A chunk of a large backlog is read from the front of the index of what is pending, by
+// the session itself, with one lookup a row in that of what is held: everything else takes
+// longer the more there is. That is so whether the statistics know of the rows or not.
+func TestALargeBacklogIsReadFromItsIndex(t *testing.T) {
+	pool := newPool(t)
+	for _, statement := range []string{
+		`INSERT INTO waiting_room_outbox (aggregate_id, event_name, payload, metadata)
+			SELECT 'queue-' || i % 1000, 'E', jsonb_build_object('patientName', repeat('x', 100)), jsonb_build_object('lane', (i % 16)::text)
+			FROM generate_series(1, 300000) i`,
+		"ANALYZE waiting_room_outbox",
+	} {
+		if _, err := pool.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+		for _, behind := range []int64{0, 20_000} {
+			wantPlan(t, pool, behind)
+		}
+	}
+}
+
+func wantPlan(t *testing.T, pool *pgxpool.Pool, behind int64) {
+	t.Helper()
+	lanes := []int16{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+	rows, err := pool.Query(t.Context(), "EXPLAIN "+outbox.PendingRows, lanes, "{[1,1001)}", 1000, behind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := strings.Join(steps, "\n")
+	for _, want := range []string{"Index Scan using waiting_room_outbox_pending", "Index Cond: (aggregate_id = o.aggregate_id)"} {
+		if !strings.Contains(plan, want) {
+			t.Errorf("behind %d the plan has no %q:\n%s", behind, want, plan)
+		}
+	}
+	for _, slow := range []string{"Gather", "Sort", "Seq Scan", "Bitmap", "Materialize"} {
+		if strings.Contains(plan, slow) {
+			t.Errorf("behind %d the plan has a %s:\n%s", behind, slow, plan)
+		}
+	}
+}
+
 func count(t *testing.T, pool *pgxpool.Pool, condition string) (n int) {
 	t.Helper()
 	if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM waiting_room_outbox WHERE "+condition).Scan(&n); err != nil {

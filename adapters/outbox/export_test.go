@@ -1,0 +1,4 @@
+package outbox
+
+// PendingRows is the statement that reads the outbox.
+const PendingRows = pendingRows

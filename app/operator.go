@@ -131,11 +131,11 @@ func (o operator) show(flags operatorFlags, path string) error {
 }
 
 // more tells how to get the next page.
-func (o operator) more(after int64) error {
-	if after == 0 {
+func (o operator) more(flag, next string) error {
+	if next == "" || next == "0" {
 		return nil
 	}
-	_, err := fmt.Fprintf(o.out, "more: --after %d\n", after)
+	_, err := fmt.Fprintf(o.out, "more: %s %s\n", flag, next)
 	return err
 }
 

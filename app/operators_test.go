@@ -38,7 +38,12 @@ func TestOperatorsRebuildAndPruneByCommand(t *testing.T) {
 	ask("projection", "rebuild-queue", "q", "--actor", "ada")
 	ask("retention", "run", "--actor", "ada")
 	eventually(t, says("ARCHIVED", "retention", "list"))
-	if _, record := p.get("/api/operator-actions"); len(record["actions"].([]any)) != 4 {
+	ask("retention", "run", "--actor", "ada")
+	eventually(t, says("more: --before ", "retention", "list", "--limit", "1"))
+	if first := ask("retention", "list", "--before", "2"); strings.Count(first, "\n") != 2 {
+		t.Errorf("the first run is listed as\n%s", first)
+	}
+	if _, record := p.get("/api/operator-actions"); len(record["actions"].([]any)) != 5 {
 		t.Errorf("the record is %v", record)
 	}
 }

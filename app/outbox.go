@@ -61,7 +61,7 @@ func (c outboxList) Run(o operator) error {
 	if err := o.table([]string{"ID", "STATUS", "EVENT", "QUEUE", "RETRIES", "CREATED", "NEXT ATTEMPT", "LAST ERROR"}, rows); err != nil {
 		return err
 	}
-	return o.more(page.NextAfter)
+	return o.more("--after", strconv.FormatInt(page.NextAfter, 10))
 }
 
 type outboxShow struct {

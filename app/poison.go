@@ -18,7 +18,11 @@ type poisonCommands struct {
 	Discard  poisonDiscard  `cmd:"" help:"Give a message, or all of a kind, up."`
 }
 
-type poisonGroups struct{ operatorFlags }
+type poisonGroups struct {
+	operatorFlags
+	After string `help:"List the groups behind this one, which is what the list before ends with."`
+	Limit int    `help:"Most groups to list." default:"100"`
+}
 
 // Run lists the groups.
 func (c poisonGroups) Run(o operator) error {
@@ -29,15 +33,20 @@ func (c poisonGroups) Run(o operator) error {
 			Waiting                int64
 			LastSeen               time.Time
 		}
+		Next string
 	}
-	if err := o.ask(c.operatorFlags, http.MethodGet, "/api/poison/groups", nil, &answer); err != nil {
+	path := "/api/poison/groups" + query("after", c.After, "limit", strconv.Itoa(c.Limit))
+	if err := o.ask(c.operatorFlags, http.MethodGet, path, nil, &answer); err != nil {
 		return err
 	}
 	rows := make([][]string, len(answer.Groups))
 	for i, g := range answer.Groups {
 		rows[i] = []string{g.Group, strconv.FormatInt(g.Waiting, 10), g.Handler, text(g.EventName), g.LastSeen.Format(time.RFC3339), g.Reason}
 	}
-	return o.table([]string{"GROUP", "WAITING", "HANDLER", "EVENT", "LAST SEEN", "REASON"}, rows)
+	if err := o.table([]string{"GROUP", "WAITING", "HANDLER", "EVENT", "LAST SEEN", "REASON"}, rows); err != nil {
+		return err
+	}
+	return o.more("--after", answer.Next)
 }
 
 type poisonList struct {
@@ -77,7 +86,7 @@ func (c poisonList) Run(o operator) error {
 	if err := o.table([]string{"ID", "STATUS", "HANDLER", "EVENT", "QUEUE", "TRIES", "GIVEN UP", "REASON"}, rows); err != nil {
 		return err
 	}
-	return o.more(page.NextAfter)
+	return o.more("--after", strconv.FormatInt(page.NextAfter, 10))
 }
 
 type poisonShow struct {

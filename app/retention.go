@@ -12,7 +12,11 @@ type retentionCommands struct {
 	Run  retentionRun  `cmd:"" help:"Archive and prune now."`
 }
 
-type retentionList struct{ operatorFlags }
+type retentionList struct {
+	operatorFlags
+	Before int64 `help:"List the runs before this id, which is what the list before ends with."`
+	Limit  int   `help:"Most runs to list." default:"10"`
+}
 
 // Run lists the last runs.
 func (c retentionList) Run(o operator) error {
@@ -23,8 +27,10 @@ func (c retentionList) Run(o operator) error {
 			ArchivedEvents, HeldQueues, PrunedLagRows, PrunedOutbox, PrunedPoison int64
 			Error                                                                 *string
 		}
+		NextBefore int64
 	}
-	if err := o.ask(c.operatorFlags, http.MethodGet, "/api/retention", nil, &answer); err != nil {
+	path := "/api/retention" + query("before", strconv.FormatInt(c.Before, 10), "limit", strconv.Itoa(c.Limit))
+	if err := o.ask(c.operatorFlags, http.MethodGet, path, nil, &answer); err != nil {
 		return err
 	}
 	rows := make([][]string, len(answer.Runs))
@@ -35,7 +41,10 @@ func (c retentionList) Run(o operator) error {
 		}
 		rows[i] = append(rows[i], text(r.Error))
 	}
-	return o.table([]string{"STARTED", "ARCHIVED", "HELD QUEUES", "LAG ROWS", "OUTBOX", "POISON", "ERROR"}, rows)
+	if err := o.table([]string{"STARTED", "ARCHIVED", "HELD QUEUES", "LAG ROWS", "OUTBOX", "POISON", "ERROR"}, rows); err != nil {
+		return err
+	}
+	return o.more("--before", strconv.FormatInt(answer.NextBefore, 10))
 }
 
 type retentionRun struct {

@@ -73,7 +73,7 @@ func (a *api) board(ctx context.Context, r *queueRequest) (*boardResponse, error
 	if err := a.caughtUp(ctx, r.Consistency, readmodel.QueueState, readmodel.Monitor); err != nil {
 		return nil, err
 	}
-	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID, readmodel.QueueState, readmodel.Monitor)
+	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID)
 	if err != nil {
 		return nil, err
 	}

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-
-	"github.com/rlapp/rlapp/readmodel"
 )
 
 // Conditional lets a client ask for a view only if it has changed. It is exported
@@ -34,15 +32,15 @@ func conditional(o huma.Operation) huma.Operation {
 
 // unchanged returns the tag of a queue's view, and 304 where the client has that
 // already.
-func (a *api) unchanged(ctx context.Context, c Conditional, queueID string, projections ...readmodel.Projection) (tag string, err error) {
-	version, err := a.views.QueueVersion(ctx, queueID, projections...)
+func (a *api) unchanged(ctx context.Context, c Conditional, queueID string) (tag string, err error) {
+	revision, err := a.views.QueueRevision(ctx, queueID)
 	if err != nil {
 		return "", a.fail(ctx, err)
 	}
-	if version == 0 {
+	if revision == "" {
 		return "", nil // the view will say that there is no such queue
 	}
-	return c.match(strconv.FormatInt(version, 10))
+	return c.match(revision)
 }
 
 // match returns the tag of a state, and 304 where the client has that already. Tags are

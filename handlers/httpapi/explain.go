@@ -63,7 +63,7 @@ func (a *api) explain(ctx context.Context, r *explainRequest) (*explainResponse,
 	if err := a.caughtUp(ctx, r.Consistency, readmodel.QueueState, readmodel.Monitor); err != nil {
 		return nil, err
 	}
-	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID, readmodel.QueueState, readmodel.Monitor)
+	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID)
 	if err != nil {
 		return nil, err
 	}

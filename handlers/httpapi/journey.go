@@ -49,7 +49,7 @@ func (a *api) journey(ctx context.Context, r *journeyRequest) (*journeyResponse,
 	if err := a.caughtUp(ctx, r.Consistency, readmodel.Journey); err != nil {
 		return nil, err
 	}
-	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID, readmodel.Journey)
+	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID)
 	if err != nil {
 		return nil, err
 	}

@@ -340,6 +340,13 @@ func TestViewsHaveTags(t *testing.T) {
 			t.Errorf("%s after a change: %d", path, got.status)
 		}
 	}
+	state = f.get(queue + "queue-state").header.Get("ETag")
+	if _, err := f.views.RebuildQueue(t.Context(), "queue-1"); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.do(http.MethodGet, queue+"queue-state", "", "", "If-None-Match", state); got.status != http.StatusOK {
+		t.Errorf("after a rebuild of the queue: %d", got.status)
+	}
 }
 
 // The history tells what the journeys know of the same visit, and not of another one.

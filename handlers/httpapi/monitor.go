@@ -125,7 +125,7 @@ func (a *api) monitor(ctx context.Context, r *queueRequest) (*monitorResponse, e
 	if err := a.caughtUp(ctx, r.Consistency, readmodel.Monitor); err != nil {
 		return nil, err
 	}
-	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID, readmodel.Monitor)
+	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID)
 	if err != nil {
 		return nil, err
 	}

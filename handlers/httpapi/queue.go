@@ -106,7 +106,7 @@ func (a *api) queueState(ctx context.Context, r *queueRequest) (*queueStateRespo
 	if err := a.caughtUp(ctx, r.Consistency, readmodel.QueueState, readmodel.Monitor); err != nil {
 		return nil, err
 	}
-	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID, readmodel.QueueState, readmodel.Monitor)
+	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func (a *api) nextTurn(ctx context.Context, r *queueRequest) (*nextTurnResponse,
 	if err := a.caughtUp(ctx, r.Consistency, readmodel.NextTurn); err != nil {
 		return nil, err
 	}
-	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID, readmodel.NextTurn)
+	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +166,7 @@ func (a *api) recentHistory(ctx context.Context, r *historyRequest) (*historyRes
 	if err := a.caughtUp(ctx, r.Consistency, readmodel.History, readmodel.Journey, readmodel.Monitor); err != nil {
 		return nil, err
 	}
-	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID, readmodel.History, readmodel.Journey, readmodel.Monitor)
+	tag, err := a.unchanged(ctx, r.Conditional, r.QueueID)
 	if err != nil {
 		return nil, err
 	}

@@ -113,25 +113,19 @@ func (s *Subscriber) drain(ctx context.Context, lanes *lanes, out chan<- *messag
 	}
 	m := &marks{subscriber: s, ctx: ctx}
 	defer func() { err = errors.Join(err, m.finish()) }()
-	at := front()
-	rows, err := s.read(ctx, held, at)
+	rows, err := s.read(ctx, held)
 	for more := true; more && err == nil; {
 		if len(rows) == 0 {
-			if at.behind == 0 {
-				more, err = m.linger()
+			if more, err = m.linger(); more && err == nil && !lanes.wanted() {
+				rows, err = s.read(ctx, held, m.rows()...)
+				continue
 			}
-			if !more || err != nil || lanes.wanted() {
-				return false, err
-			}
-			at = front()
-			rows, err = s.read(ctx, held, at, m.rows()...)
-			continue
+			return false, err
 		}
 		var reading *background[[]*row]
 		if len(rows) == s.config.BatchSize && !lanes.wanted() {
-			at = at.forth(rows)
-			inHand, from := append(m.rows(), rows), at
-			reading = inBackground(func() ([]*row, error) { return s.read(ctx, held, from, inHand...) })
+			inHand := append(m.rows(), rows)
+			reading = inBackground(func() ([]*row, error) { return s.read(ctx, held, inHand...) })
 		}
 		outcome := s.handOver(ctx, out, rows)
 		next, readErr := reading.wait()

@@ -34,28 +34,32 @@ func (r *row) correlationID() string {
 	return headers[schema.HeaderCorrelationID]
 }
 
-// pendingRows reads the next rows of some lanes behind an id in order, leaving out those
-// that are in hand, and queues whose earlier event waits for its next attempt or is
-// parked, or is one to be tried again that was passed over. The ids in hand are read from
+// pendingRows reads the next rows of some lanes in order, leaving out those that
+// are in hand, and queues whose earlier event waits for its next attempt or is
+// parked.
+//
+// It keeps no cursor: a transaction that commits late may bring a lower id, and an
+// operator may free a row that was passed over, before others of its queue. The rows in
+// hand come first in the index, so passing over them is cheap. Their ids are read from
 // their text once, which is what the inner SELECT is for; and OFFSET makes a lookup for
 // each row of what would be a join with all that is held.
 const pendingRows = `
 	SELECT id, event_id::text, aggregate_id, event_name, payload::text, metadata::text, retry_count, created_at
 	FROM waiting_room_outbox o
 	WHERE NOT published AND parked_at IS NULL AND (next_attempt_at IS NULL OR next_attempt_at <= now())
-	  AND id > $4 AND lane = ANY($1) AND NOT (SELECT $2::text::int8multirange) @> id
+	  AND lane = ANY($1) AND NOT (SELECT $2::text::int8multirange) @> id
 	  AND NOT EXISTS (
 		SELECT FROM waiting_room_outbox held
 		WHERE held.aggregate_id = o.aggregate_id AND held.id < o.id AND NOT held.published
-		  AND (held.parked_at IS NOT NULL OR held.next_attempt_at > now() OR (held.next_attempt_at IS NOT NULL AND held.id <= $4))
+		  AND (held.parked_at IS NOT NULL OR held.next_attempt_at > now())
 		OFFSET 0)
 	ORDER BY id LIMIT $3`
 
-// read returns the next rows of the lanes from a place on, at most a chunk. Those of inHand
-// are being published or marked. The pool forbids bitmap scans (adapters/postgres): with
+// read returns the next rows of the lanes, at most a chunk. Those of inHand are
+// being published or marked. The pool forbids bitmap scans (adapters/postgres): with
 // one it would read and sort all of the backlog for each chunk.
-func (s *Subscriber) read(ctx context.Context, lanes []int16, at place, inHand ...[]*row) ([]*row, error) {
-	rows, err := s.pool.Query(ctx, pendingRows, lanes, multirange(inHand), s.config.BatchSize, at.behind)
+func (s *Subscriber) read(ctx context.Context, lanes []int16, inHand ...[]*row) ([]*row, error) {
+	rows, err := s.pool.Query(ctx, pendingRows, lanes, multirange(inHand), s.config.BatchSize)
 	if err != nil {
 		return nil, fmt.Errorf("read the outbox: %w", err)
 	}
@@ -64,29 +68,6 @@ func (s *Subscriber) read(ctx context.Context, lanes []int16, at place, inHand .
 		return nil, fmt.Errorf("read the outbox: %w", err)
 	}
 	return pending, nil
-}
-
-// place is how far a backlog has been read.
-type place struct {
-	behind int64     // the id of the last row that was read; 0 at the front
-	since  time.Time // when reading last began at the front
-}
-
-func front() place { return place{since: time.Now()} }
-
-// forthFor is how long a backlog is read on from where the last chunk ended. What is
-// published stays in the index until a vacuum, and passing over it took most of the
-// time of a read from a large backlog; but a transaction that commits late may bring a
-// lower id.
-const forthFor = time.Second
-
-// forth is where reading goes on after a chunk.
-func (p place) forth(chunk []*row) place {
-	if time.Since(p.since) >= forthFor {
-		return front()
-	}
-	p.behind = chunk[len(chunk)-1].ID
-	return p
 }
 
 func scanRow(rows pgx.CollectableRow) (*row, error) {

@@ -47,3 +47,30 @@ func TestOperatorsRebuildAndPruneByCommand(t *testing.T) {
 		t.Errorf("the record is %v", record)
 	}
 }
+
+// A list that goes on says how to get the rest.
+func TestOperatorsPageThroughPoisonGroups(t *testing.T) {
+	p := run(t, services(t), "api").started()
+	_, err := openPool(t, p).Exec(t.Context(), `
+		INSERT INTO poison_messages (message_id, handler, topic, reason, payload, metadata, failure_group)
+		VALUES ('1', 'one', 't', 'r', '', '{}', 'group-1'), ('2', 'two', 't', 'r', '', '{}', 'group-2'), ('3', 'two', 't', 'r', '', '{}', 'group-2')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := func(args ...string) string {
+		t.Helper()
+		asked := run(t, nil, append([]string{"poison", "groups", "--limit", "1", "--api", "http://" + p.address}, args...)...)
+		if code := asked.exit(); code != 0 {
+			t.Fatalf("exit %d:\n%s", code, asked.output())
+		}
+		return asked.output()
+	}
+	first := groups()
+	_, after, more := strings.Cut(strings.TrimSpace(first), "more: --after ")
+	if !more || !strings.Contains(first, "group-2") || strings.Contains(first, "group-1") {
+		t.Fatalf("the first page is\n%s", first)
+	}
+	if second := groups("--after", after); !strings.Contains(second, "group-1") || strings.Contains(second, "more:") {
+		t.Errorf("the second page is\n%s", second)
+	}
+}

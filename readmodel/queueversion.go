@@ -5,16 +5,6 @@ import (
 	"fmt"
 )
 
-// QueueVersion is the version of a queue that all of the projections have applied; 0 for
-// a queue that they do not know.
-func (s *Store) QueueVersion(ctx context.Context, queueID string, projections ...Projection) (int64, error) {
-	all, err := s.appliedVersions(ctx, []string{queueID})
-	if err != nil {
-		return 0, err
-	}
-	return all.lowest(queueID, projections), nil
-}
-
 // QueueRevision tells the states of a queue's views apart: it is another one after every
 // event that any projection applied, and after a rebuild; "" for a queue that the
 // projections do not know.
@@ -31,26 +21,18 @@ func (s *Store) QueueRevision(ctx context.Context, queueID string) (string, erro
 // QueueVersions are the versions of queues that a projection has applied; queues that it
 // does not know are left out.
 func (s *Store) QueueVersions(ctx context.Context, p Projection, queueIDs []string) (map[string]int64, error) {
-	all, err := s.appliedVersions(ctx, queueIDs)
+	rows, err := s.pool.Query(ctx, "SELECT aggregate_id, versions FROM projection_queue_versions WHERE aggregate_id = ANY($1)", queueIDs)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read how far the projections are: %w", err)
+	}
+	defer rows.Close()
+	all := versions{}
+	if err := all.scan(rows); err != nil {
+		return nil, fmt.Errorf("read how far the projections are: %w", err)
 	}
 	found := make(map[string]int64, len(all))
 	for id, of := range all {
 		found[id] = of[p.ID]
 	}
 	return found, nil
-}
-
-func (s *Store) appliedVersions(ctx context.Context, queueIDs []string) (versions, error) {
-	rows, err := s.pool.Query(ctx, "SELECT aggregate_id, versions FROM projection_queue_versions WHERE aggregate_id = ANY($1)", queueIDs)
-	if err != nil {
-		return nil, fmt.Errorf("read how far the projections are: %w", err)
-	}
-	defer rows.Close()
-	applied := versions{}
-	if err := applied.scan(rows); err != nil {
-		return nil, fmt.Errorf("read how far the projections are: %w", err)
-	}
-	return applied, nil
 }

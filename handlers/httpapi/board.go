@@ -86,7 +86,7 @@ func (a *api) board(ctx context.Context, r *queueRequest) (*boardResponse, error
 
 func (a *api) readBoard(ctx context.Context, queueID string) (board, error) {
 	// The version first: what is read afterwards is as new or newer.
-	version, err := a.views.QueueVersion(ctx, queueID, readmodel.QueueState)
+	versions, err := a.views.QueueVersions(ctx, readmodel.QueueState, []string{queueID})
 	if err != nil {
 		return board{}, err
 	}
@@ -94,5 +94,5 @@ func (a *api) readBoard(ctx context.Context, queueID string) (board, error) {
 	if err != nil {
 		return board{}, err
 	}
-	return toBoard(state, version), nil
+	return toBoard(state, versions[queueID]), nil
 }

@@ -180,13 +180,7 @@ func TestARevokedKeyEnds(t *testing.T) {
 func TestRequestsAreLimited(t *testing.T) {
 	k := newKeyed(t, httpapi.Config{RequestsPerMinute: 5})
 	one, other := k.key("one", nil, httpapi.Display), k.key("other", nil, httpapi.Display)
-	limited := answer{}
-	for range 11 { // a minute may end in between
-		if limited = k.ask(one, http.MethodGet, "/api/waiting-room/monitor", ""); limited.status == http.StatusTooManyRequests {
-			break
-		}
-	}
-	wantProblem(t, limited, http.StatusTooManyRequests, "")
+	limited := untilLimited(t, func(_ int) answer { return k.ask(one, http.MethodGet, "/api/waiting-room/monitor", "") })
 	if limited.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
@@ -208,6 +202,19 @@ func TestRequestsAreLimited(t *testing.T) {
 	}
 }
 
+// untilLimited asks until it is one request too many of five a minute, and returns that
+// answer. A minute may end in between.
+func untilLimited(t *testing.T, ask func(n int) answer) (limited answer) {
+	t.Helper()
+	for n := range 11 {
+		if limited = ask(n); limited.status == http.StatusTooManyRequests {
+			break
+		}
+	}
+	wantProblem(t, limited, http.StatusTooManyRequests, "")
+	return limited
+}
+
 // An address that guesses is refused without a look at its guesses, and shuts nobody out
 // who was let in before.
 func TestGuessesAreLimited(t *testing.T) {
@@ -220,13 +227,7 @@ func TestGuessesAreLimited(t *testing.T) {
 	if got := board(known); got.status != http.StatusOK {
 		t.Fatal(got)
 	}
-	limited := answer{}
-	for n := range 11 { // a minute may end in between
-		if limited = board(fmt.Sprintf("rlapp_guess_%d", n)); limited.status == http.StatusTooManyRequests {
-			break
-		}
-	}
-	wantProblem(t, limited, http.StatusTooManyRequests, "")
+	untilLimited(t, func(n int) answer { return board(fmt.Sprintf("rlapp_guess_%d", n)) })
 	before := k.lookUp.Load()
 	for _, key := range []string{"rlapp_another_guess", unknown} {
 		got := board(key)
@@ -255,13 +256,7 @@ func TestGuessesAreLimitedWhileTheIssuerIsAway(t *testing.T) {
 		t.Fatal(got)
 	}
 	tokens.away.Store(true)
-	limited := answer{}
-	for n := range 11 { // a minute may end in between
-		if limited = show(fmt.Sprint("guess-", n)); limited.status == http.StatusTooManyRequests {
-			break
-		}
-	}
-	wantProblem(t, limited, http.StatusTooManyRequests, "")
+	untilLimited(t, func(n int) answer { return show(fmt.Sprint("guess-", n)) })
 	before := tokens.asked.Load()
 	wantProblem(t, show("another guess"), http.StatusTooManyRequests, "")
 	if after := tokens.asked.Load(); after != before {
@@ -282,13 +277,7 @@ func TestACredentialThatEndsIsAGuess(t *testing.T) {
 		t.Fatal(got)
 	}
 	tokens.revoked.Store(true)
-	limited := answer{}
-	for range 11 {
-		if limited = show(); limited.status == http.StatusTooManyRequests {
-			break
-		}
-	}
-	wantProblem(t, limited, http.StatusTooManyRequests, "")
+	untilLimited(t, func(_ int) answer { return show() })
 	before := tokens.asked.Load()
 	wantProblem(t, show(), http.StatusTooManyRequests, "")
 	if tokens.asked.Load() != before {

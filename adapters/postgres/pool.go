@@ -63,8 +63,8 @@ func Open(ctx context.Context, connString string, config PoolConfig) (*pgxpool.P
 	c.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 	// Compiling takes longer than any statement of ours runs.
 	c.ConnConfig.RuntimeParams["jit"] = "off"
-	// Helpers are processes that are started for each statement: for a chunk of a large
-	// backlog they took ten times as long as reading it.
+	// Helpers are processes that are started for each statement: with them a chunk of a
+	// large backlog took twice as long to read.
 	c.ConnConfig.RuntimeParams["max_parallel_workers_per_gather"] = "0"
 	// pgx asks after one second whether a connection is alive, which would double the
 	// queries of an idle system and add a round trip to a lone check-in.

@@ -650,7 +650,8 @@ func TestABacklogPassesNothingOver(t *testing.T) {
 	pool := newPool(t)
 	insert := func(on interface {
 		Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-	}, queueID, version string, parked bool) {
+	}, queueID, version string, parked bool,
+	) {
 		t.Helper()
 		if _, err := on.Exec(t.Context(), `INSERT INTO waiting_room_outbox (aggregate_id, event_name, payload, metadata, retry_count, parked_at)
 			VALUES ($1, 'E', '{}', jsonb_build_object('version', $2::text), $3::bool::int, CASE WHEN $3 THEN now() END)`, queueID, version, parked); err != nil {

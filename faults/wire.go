@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -91,8 +92,15 @@ func publishBad(ctx context.Context, s *strike) error {
 // have one.
 func (s *system) publishTo(ctx context.Context, queue string) (ids []string, err error) {
 	err = s.onBroker(func(channel *amqp.Channel) error {
+		if err := channel.Confirm(false); err != nil { // else the channel's end may lose the last
+			return err
+		}
 		for _, m := range badMessages() {
-			err := channel.PublishWithContext(ctx, "", queue, false, false, amqp.Publishing{Headers: m.headers, Body: m.body, DeliveryMode: amqp.Persistent})
+			confirm, err := channel.PublishWithDeferredConfirmWithContext(ctx, "", queue, true, false,
+				amqp.Publishing{Headers: m.headers, Body: m.body, DeliveryMode: amqp.Persistent})
+			if err == nil {
+				err = confirmed(ctx, confirm)
+			}
 			if err != nil {
 				return fmt.Errorf("publish %s: %w", m.name, err)
 			}
@@ -103,6 +111,15 @@ func (s *system) publishTo(ctx context.Context, queue string) (ids []string, err
 		return nil
 	})
 	return ids, err
+}
+
+// confirmed waits until the broker has a message.
+func confirmed(ctx context.Context, confirm *amqp.DeferredConfirmation) error {
+	acknowledged, err := confirm.WaitContext(ctx)
+	if err == nil && !acknowledged {
+		err = errors.New("the broker refused it")
+	}
+	return err
 }
 
 // putAway reports whether the bad messages of a queue are in the poison store, or

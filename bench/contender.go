@@ -15,6 +15,7 @@ const (
 	ours       = "rlapp"
 	stockName  = "stock"
 	stockTuned = "stock-tuned"
+	diskName   = "three flushes alone" // see disk
 )
 
 // settleLimit bounds the wait for a backlog to drain.

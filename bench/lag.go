@@ -11,16 +11,20 @@ import (
 // process, through the contender's write path without HTTP.
 func (s *suite) steadyLag(ctx context.Context, name string, rate float64) error {
 	return s.with(ctx, name, func(_ *bench, p pipeline) error {
-		l, worked, err := s.lagAt(ctx, p, p.direct, rate, s.size.lag)
+		r, err := s.lagAt(ctx, p, p.direct, rate, s.size.lag)
 		if err != nil && !errors.Is(err, errLate) {
 			return err
 		}
 		key := fmt.Sprintf("lag-%.0f", rate)
-		first, last := l.thirds(0.5)
-		s.add(key+"-p50", name, l.percentile(0.5))
-		s.add(key+"-p99", name, l.percentile(0.99))
+		first, last := r.lag.thirds(0.5)
+		s.add(key+"-p50", name, r.lag.percentile(0.5))
+		s.add(key+"-p99", name, r.lag.percentile(0.99))
 		s.add(key+"-growth", name, last-first)
-		s.add(key+"-processor", name, worked)
+		s.add(key+"-processor", name, r.worked)
+		if name == ours {
+			s.add(key+"-p50", diskName, r.disk.percentile(0.5))
+			s.add(key+"-p99", diskName, r.disk.percentile(0.99))
+		}
 		return nil
 	})
 }
@@ -35,42 +39,55 @@ func warmUp(rate float64, queues int) time.Duration {
 // writing is one of a pipeline's ways to have events stored.
 type writing func(ctx context.Context, workers, queues int) (do send, end func() error, err error)
 
-// lagAt returns the lags at a rate, and what the processors worked for an event,
-// in milliseconds: all that runs on the machine, the load included.
-func (s *suite) lagAt(ctx context.Context, p pipeline, by writing, rate float64, duration time.Duration) (l lag, worked float64, err error) {
+// atRate is what was measured at a rate.
+type atRate struct {
+	lag    lag
+	disk   lag     // what an event's flushes alone took meanwhile
+	worked float64 // milliseconds of processor time for an event: all that runs on the machine, the load included
+}
+
+// lagAt measures at a rate.
+func (s *suite) lagAt(ctx context.Context, p pipeline, by writing, rate float64, duration time.Duration) (r atRate, err error) {
 	queues := s.size.lagQueues
 	running, err := p.start(ctx)
 	if err != nil {
-		return nil, 0, err
+		return r, err
 	}
 	defer func() { err = errors.Join(err, running.Stop()) }()
 	do, end, err := by(ctx, 64, queues)
 	if err != nil {
-		return nil, 0, err
+		return r, err
+	}
+	warm := warmUp(rate, queues)
+	disk, err := watchDisk(ctx, s.dir, warm)
+	if err != nil {
+		return r, errors.Join(err, end())
 	}
 	before := processorTime()
-	events, late, err := steady(ctx, 64, rate, warmUp(rate, queues)+duration, do)
-	worked = (processorTime() - before).Seconds() * 1000 / float64(max(1, events))
-	if err = errors.Join(err, end()); err != nil {
-		return nil, 0, err
+	events, late, err := steady(ctx, 64, rate, warm+duration, do)
+	r.worked = (processorTime() - before).Seconds() * 1000 / float64(max(1, events))
+	var diskErr error
+	r.disk, diskErr = disk.end()
+	if err = errors.Join(err, diskErr, end()); err != nil {
+		return r, err
 	}
 	if late > time.Second {
 		s.logf("    the last of %d events at %.0f/s was sent %v late", events, rate, late.Round(time.Millisecond))
 	}
 	if err := settle(ctx, p, events); err != nil {
-		return nil, 0, err
+		return r, err
 	}
 	if err := p.verify(ctx, acknowledged{events, queues}); err != nil {
-		return nil, 0, err
+		return r, err
 	}
-	if l, err = p.lags(ctx); err != nil {
-		return nil, 0, err
+	if r.lag, err = p.lags(ctx); err != nil {
+		return r, err
 	}
-	l = l[min(len(l), int(rate*warmUp(rate, queues).Seconds())):]
+	r.lag = r.lag[min(len(r.lag), int(rate*warm.Seconds())):]
 	if late > time.Second {
-		return l, worked, errLate
+		return r, errLate
 	}
-	return l, worked, nil
+	return r, nil
 }
 
 // errLate says that the events could not be written at a rate: the lag, which it
@@ -91,13 +108,19 @@ func (s *suite) idle(ctx context.Context) error {
 			return err
 		}
 		total := s.size.idleEvents + idleWarmUp
+		disk, err := watchDisk(ctx, s.dir, idleWarmUp*s.size.idleGap)
+		if err != nil {
+			return errors.Join(err, end())
+		}
 		for event := 1; event <= total; event++ {
 			pause(ctx, s.size.idleGap)
 			if err := do(ctx, 0, event); err != nil {
-				return errors.Join(err, end())
+				_, diskErr := disk.end()
+				return errors.Join(err, diskErr, end())
 			}
 		}
-		if err := errors.Join(end(), settle(ctx, p, total), p.verify(ctx, acknowledged{total, 10})); err != nil {
+		flushed, err := disk.end()
+		if err := errors.Join(err, end(), settle(ctx, p, total), p.verify(ctx, acknowledged{total, 10})); err != nil {
 			return err
 		}
 		l, err := p.lags(ctx)
@@ -106,6 +129,8 @@ func (s *suite) idle(ctx context.Context) error {
 		}
 		s.add("idle-p50", ours, l[idleWarmUp:].percentile(0.5))
 		s.add("idle-p99", ours, l[idleWarmUp:].percentile(0.99))
+		s.add("idle-p50", diskName, flushed.percentile(0.5))
+		s.add("idle-p99", diskName, flushed.percentile(0.99))
 		queries, err := b.queriesPerSecond(ctx, s.size.idleQuiet)
 		s.add("idle-queries", ours, queries)
 		return err

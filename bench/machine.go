@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -24,35 +22,6 @@ func processorTime() time.Duration {
 		worked += time.Duration(ticks) * tick
 	}
 	return worked
-}
-
-// flushes are how long it takes to write a page of the log over an old one and flush it
-// to the disk of a folder, in microseconds.
-func flushes(folder string, n int) (took []float64, err error) {
-	file, err := os.CreateTemp(folder, "flush-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, file.Close(), os.Remove(file.Name())) }()
-	const pages = 256
-	page := make([]byte, 8192)
-	if _, err := file.Write(make([]byte, pages*len(page))); err != nil {
-		return nil, err
-	}
-	if err := file.Sync(); err != nil {
-		return nil, err
-	}
-	for i := range n {
-		begin := time.Now()
-		if _, err := file.WriteAt(page, int64(i%pages*len(page))); err != nil {
-			return nil, err
-		}
-		if err := unix.Fdatasync(int(file.Fd())); err != nil {
-			return nil, err
-		}
-		took = append(took, float64(time.Since(begin).Nanoseconds())/1000)
-	}
-	return took, nil
 }
 
 // wakeUps are how long it takes to wake a thread on another processor and to be

@@ -22,7 +22,7 @@ var plotted = []struct{ metric, title string }{
 }
 
 var colours = map[string]string{
-	ours: "#1f6feb", stockName: "#8b949e", stockTuned: "#57606a", "raw": "#bc8c3f", "pgbench": "#7d8590", "pgbench-one-statement": "#a8763e",
+	ours: "#1f6feb", stockName: "#8b949e", stockTuned: "#57606a", "raw": "#bc8c3f", "pgbench": "#7d8590", "pgbench-one-statement": "#a8763e", diskName: "#d0b58a",
 }
 
 const (

@@ -2,8 +2,6 @@ package main
 
 import (
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -71,19 +69,5 @@ func TestProcessorTimeAndWakeUps(t *testing.T) {
 	}
 	if wakes := wakeUps(100); len(wakes) != 100 || slices.Min(wakes) <= 0 {
 		t.Errorf("got %v", wakes)
-	}
-}
-
-func TestFlushes(t *testing.T) {
-	folder := t.TempDir()
-	took, err := flushes(folder, 300)
-	if err != nil || len(took) != 300 || slices.Min(took) <= 0 {
-		t.Errorf("got %v, error %v", took, err)
-	}
-	if left, _ := os.ReadDir(folder); len(left) > 0 {
-		t.Errorf("left %v", left)
-	}
-	if _, err := flushes(filepath.Join(folder, "missing"), 1); err == nil {
-		t.Error("a folder that is not there can be measured")
 	}
 }

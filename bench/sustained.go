@@ -54,7 +54,7 @@ const lowestRate = 20
 // holds reports whether a contender keeps up with a rate.
 func (s *suite) holds(ctx context.Context, name string, rate float64, duration time.Duration) (holds bool, err error) {
 	err = s.with(ctx, name, func(_ *bench, p pipeline) error {
-		l, _, err := s.lagAt(ctx, p, p.writer, rate, duration)
+		r, err := s.lagAt(ctx, p, p.writer, rate, duration)
 		if errors.Is(err, errLate) || errors.Is(err, errNotSettled) {
 			s.logf("    %s at %.0f/s for %v: %v", name, rate, duration, err)
 			return nil
@@ -62,8 +62,8 @@ func (s *suite) holds(ctx context.Context, name string, rate float64, duration t
 		if err != nil {
 			return err
 		}
-		holds = l.percentile(0.99) < 1000 && !l.grows()
-		s.logf("    %s at %.0f/s for %v: p99 %.0f ms, grows %v", name, rate, duration, l.percentile(0.99), l.grows())
+		holds = r.lag.percentile(0.99) < 1000 && !r.lag.grows()
+		s.logf("    %s at %.0f/s for %v: p99 %.0f ms, grows %v", name, rate, duration, r.lag.percentile(0.99), r.lag.grows())
 		return nil
 	})
 	return holds, err

@@ -10,14 +10,15 @@ import (
 // generate writes past check-ins into the store as the API writes them, without
 // outbox rows: events on queues, each with as many as the others. Those of a queue
 // that is to take more check-ins are finished visits, two events each, but for a few
-// patients who are still there.
+// patients who are still there. Their ids rise with time (UUIDv7), as the API's do.
 const generateEvents = `
-	INSERT INTO waiting_room_events (aggregate_id, version, event_name, payload, metadata)
-	SELECT q, v, name, payload || jsonb_build_object('queueId', q),
+	INSERT INTO waiting_room_events (event_id, aggregate_id, version, event_name, payload, metadata)
+	SELECT encode(overlay(set_byte(random, 6, 112 | get_byte(random, 6) & 15) PLACING substring(int8send(1771495200000 + i) FROM 3) FROM 1), 'hex')::uuid,
+	       q, v, name, payload || jsonb_build_object('queueId', q),
 	       jsonb_build_object('aggregateId', q, 'version', v, 'occurredAt', '2026-02-19T10:00:00Z', 'correlationId', 'generated',
 	           'actor', 'anonymous', 'schemaVersion', 1)
 	FROM (
-		SELECT $1 || (i %% $2) AS q, i / $2 + 1 AS v FROM generate_series(0, $2::bigint * $3 - 1) i
+		SELECT i, uuid_send(gen_random_uuid()) AS random, $1 || (i %% $2) AS q, i / $2 + 1 AS v FROM generate_series(0, $2::bigint * $3 - 1) i
 	) AS numbers, LATERAL (%s) AS event (name, payload)
 	ORDER BY v, q`
 

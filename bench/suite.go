@@ -27,7 +27,6 @@ type size struct {
 	past           []int // events of a queue
 	stores         []int // events
 	backlogs       []int // events
-	smallBacklogs  int   // times that the smallest, which is over in a second, is measured
 	rebuild        int   // events
 	lagRates       []float64
 }
@@ -36,7 +35,7 @@ var full = size{
 	rounds: 3, log: 2000, drain: 20_000, relay: 50_000, lag: 30 * time.Second, lagQueues: 1000, idleEvents: 100, idleGap: 500 * time.Millisecond, idleQuiet: 20 * time.Second,
 	http: 10 * time.Second, growth: 8 * time.Second, pgbench: 5 * time.Second, pgbenchClients: []int{2, 4, 8, 16, 32, 64},
 	probe: 10 * time.Second, sustained: 60 * time.Second, step: 1.25,
-	past: []int{10, 1000, 100_000}, stores: []int{1000, 1_000_000}, backlogs: []int{20_000, 1_000_000}, smallBacklogs: 3, rebuild: 1_000_000,
+	past: []int{10, 1000, 100_000}, stores: []int{1000, 1_000_000}, backlogs: []int{100_000, 1_000_000}, rebuild: 1_000_000,
 	lagRates: []float64{1000, 2000},
 }
 
@@ -44,7 +43,7 @@ var quick = size{
 	rounds: 1, log: 200, drain: 3000, relay: 10_000, lag: 2 * time.Second, lagQueues: 200, idleEvents: 6, idleGap: 300 * time.Millisecond, idleQuiet: 3 * time.Second,
 	http: time.Second, growth: time.Second, pgbench: time.Second, pgbenchClients: []int{16},
 	probe: 2 * time.Second, sustained: 2 * time.Second, step: 2,
-	past: []int{10, 1000}, stores: []int{1000, 50_000}, backlogs: []int{10_000, 30_000}, smallBacklogs: 1, rebuild: 60_000,
+	past: []int{10, 1000}, stores: []int{1000, 50_000}, backlogs: []int{10_000, 30_000}, rebuild: 60_000,
 	lagRates: []float64{1000, 2000},
 }
 
@@ -118,8 +117,7 @@ func (s *suite) measurements() []measurement {
 	for _, events := range s.size.stores {
 		add("growth", func(ctx context.Context) error { return s.storeSize(ctx, events) })
 	}
-	sizes := append(slices.Repeat(s.size.backlogs[:1], s.size.smallBacklogs), s.size.backlogs[1:]...)
-	for _, events := range sizes {
+	for _, events := range s.size.backlogs {
 		add("growth", func(ctx context.Context) error { return s.backlog(ctx, events) })
 	}
 	add("rebuild", s.rebuild)

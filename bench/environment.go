@@ -106,7 +106,7 @@ func (l *lab) environment(ctx context.Context) (environment, error) {
 		return e, err
 	}
 	defer func() { _ = conn.Close(ctx) }()
-	names := append([]string{"server_version", "shared_buffers", "max_wal_size", "min_wal_size", "autovacuum_naptime", "wal_sync_method", "track_commit_timestamp"}, mustBeOn...)
+	names := append([]string{"server_version", "shared_buffers", "max_wal_size", "min_wal_size", "wal_sync_method", "track_commit_timestamp"}, mustBeOn...)
 	for _, name := range names {
 		var value string
 		if err := conn.QueryRow(ctx, "SELECT current_setting($1)", name).Scan(&value); err != nil {

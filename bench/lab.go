@@ -30,7 +30,6 @@ var parameters = map[string]string{
 	"shared_buffers":         "512MB",
 	"max_wal_size":           "4GB",
 	"min_wal_size":           "2GB",
-	"autovacuum_naptime":     "10s", // as in docker-compose.yml
 }
 
 // connections are the most that a contender's process, or its writer, has to

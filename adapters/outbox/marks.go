@@ -44,7 +44,11 @@ func (m *marks) add(r result) error {
 		m.due = time.Now().Add(markAfter)
 	}
 	m.waiting = append(m.waiting, r)
-	if len(r.failed) > 0 || len(r.delivered) >= m.subscriber.config.BatchSize {
+	whole := len(r.delivered) >= m.subscriber.config.BatchSize
+	if whole {
+		m.subscriber.sweep.add(len(r.delivered))
+	}
+	if whole || len(r.failed) > 0 {
 		return m.write()
 	}
 	return nil

@@ -120,6 +120,7 @@ type Subscriber struct {
 	config  Config
 	metrics *metrics
 	late    *late
+	sweep   *sweep
 
 	wake    chan struct{}
 	closing chan struct{}
@@ -146,6 +147,7 @@ func NewSubscriber(pool *pgxpool.Pool, logger *slog.Logger, config Config) (*Sub
 		config:  config,
 		metrics: metrics,
 		late:    newLate(),
+		sweep:   newSweep(),
 		wake:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
 	}, nil
@@ -182,11 +184,12 @@ func (s *Subscriber) Subscribe(ctx context.Context, _ string) (<-chan *message.M
 	go func() {
 		defer s.running.Done()
 		defer close(out)
-		var recording sync.WaitGroup
-		recording.Go(func() { s.recordLate(ctx) })
+		var beside sync.WaitGroup
+		beside.Go(func() { s.recordLate(ctx) })
+		beside.Go(func() { s.sweepBacklog(ctx) })
 		s.run(ctx, out)
 		cancel()
-		recording.Wait()
+		beside.Wait()
 		s.writeLate(ctx) // also of the chunk that was in flight
 	}()
 	return out, nil

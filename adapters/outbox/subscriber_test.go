@@ -449,6 +449,43 @@ func TestABacklogIsDrainedInOrderAndOnce(t *testing.T) {
 	}
 }
 
+// What was published of a backlog is cleared out of the index while the rest is drained.
+func TestABacklogIsSweptOutOfItsIndex(t *testing.T) {
+	for name, c := range map[string]struct {
+		rows  int
+		swept bool
+	}{"a backlog": {5000, true}, "less than a chunk": {99, false}} {
+		t.Run(name, func(t *testing.T) {
+			pool := newPool(t)
+			_, err := pool.Exec(t.Context(), `
+				INSERT INTO waiting_room_outbox (aggregate_id, event_name, payload, metadata)
+				SELECT 'queue', 'E', '{}', '{"lane": "0"}' FROM generate_series(1, $1::int) i`, c.rows)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := newSubscriber(t, pool, outbox.Config{BatchSize: 100})
+			outbox.SweepAfter(s, 50)
+			handed := relay(t, s, never, succeed)
+			receive(t, handed.handed, c.rows)
+			eventually(t, func() bool { return count(t, pool, "NOT published") == 0 })
+			if c.swept {
+				eventually(t, func() bool { return vacuums(t, pool) > 0 })
+			} else if n := vacuums(t, pool); n > 0 {
+				t.Errorf("it was vacuumed %d times", n)
+			}
+		})
+	}
+}
+
+// vacuums counts those that autovacuum has not made.
+func vacuums(t *testing.T, pool *pgxpool.Pool) (n int) {
+	t.Helper()
+	if err := pool.QueryRow(t.Context(), "SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'waiting_room_outbox'").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // A chunk of a large backlog is read from the front of the index of what is pending, by
 // the session itself, with one lookup a row in that of what is held: everything else takes
 // longer the more there is. That is so whether the statistics know of the rows or not.

@@ -159,8 +159,9 @@ func writeClock(dir, offset string) error {
 	return os.WriteFile(filepath.Join(dir, clockFile), []byte(offset+"\n"), 0o644) //nolint:gosec // another user reads it
 }
 
-// clockCached is for how long a session of the database keeps what it has read.
-const clockCached = time.Second
+// clockCached is for how long a session of the database keeps what it has read at most:
+// libfaketime lets whole seconds pass, one more than FAKETIME_CACHE_DURATION.
+const clockCached = 2 * time.Second
 
 // setClock steps the database's clock and waits until all sessions show that.
 func (s *system) setClock(ctx context.Context, offset time.Duration) error {

@@ -70,7 +70,7 @@ func stepClock(ctx context.Context, s *strike) error {
 	s.struck()
 	return s.during(ctx, func() error {
 		err := s.setClock(ctx, 0)
-		ahead, countErr := s.count(ctx, "SELECT count(*) FROM waiting_room_events WHERE position > $1 AND created_at > now() + interval '30 min'", s.work.began)
+		ahead, countErr := s.count(ctx, "SELECT count(*) FROM waiting_room_events WHERE position > $1 AND created_at > $2", s.work.began, time.Now().Add(30*time.Minute))
 		s.hit(ahead)
 		return errors.Join(err, countErr)
 	})

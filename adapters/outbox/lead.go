@@ -84,16 +84,16 @@ func (s *Subscriber) attend(ctx context.Context, lanes *lanes) error {
 func (s *Subscriber) relay(ctx context.Context, lanes *lanes, out chan<- *message.Message) error {
 	outage := s.config.OutageDelay
 	for ctx.Err() == nil {
-		away, err := s.drain(ctx, lanes, out)
+		last, err := s.drain(ctx, lanes, out)
 		switch {
 		case err != nil:
 			return err
-		case away:
+		case last.away:
 			s.pause(ctx, outage)
 			outage = min(2*outage, 10*s.config.OutageDelay)
 		default:
 			outage = s.config.OutageDelay
-			if !lanes.wanted() {
+			if len(last.failed) == 0 && !lanes.wanted() {
 				s.idle(ctx)
 			}
 		}
@@ -102,14 +102,15 @@ func (s *Subscriber) relay(ctx context.Context, lanes *lanes, out chan<- *messag
 }
 
 // drain hands over what is pending, until nothing is, the lanes are to be shared
-// anew, or the transport is away, which it reports. While a whole chunk is under way
-// the next is read and the last one marked: with a backlog the three take place at a
-// time. Without one they follow each other, but for the marks, which wait for more.
-func (s *Subscriber) drain(ctx context.Context, lanes *lanes, out chan<- *message.Message) (away bool, err error) {
+// anew, an event has failed, or the transport is away: it returns how the last chunk
+// ended where that is why. While a whole chunk is under way the next is read and the
+// last one marked: with a backlog the three take place at a time. Without one they
+// follow each other, but for the marks, which wait for more.
+func (s *Subscriber) drain(ctx context.Context, lanes *lanes, out chan<- *message.Message) (last result, err error) {
 	held := lanes.hold()
 	defer lanes.release()
 	if len(held) == 0 {
-		return false, nil
+		return last, nil
 	}
 	m := &marks{subscriber: s, ctx: ctx}
 	defer func() { err = errors.Join(err, m.finish()) }()
@@ -120,7 +121,7 @@ func (s *Subscriber) drain(ctx context.Context, lanes *lanes, out chan<- *messag
 				rows, err = s.read(ctx, held, m.rows()...)
 				continue
 			}
-			return false, err
+			return last, err
 		}
 		var reading *background[[]*row]
 		if len(rows) == s.config.BatchSize && !lanes.wanted() {
@@ -132,9 +133,9 @@ func (s *Subscriber) drain(ctx context.Context, lanes *lanes, out chan<- *messag
 		err = errors.Join(readErr, m.add(outcome))
 		if outcome.ended || outcome.away || len(outcome.failed) > 0 {
 			// What was read ahead may have later events of a queue that has to wait.
-			return outcome.away, err
+			return outcome, err
 		}
 		rows = next
 	}
-	return false, err
+	return last, err
 }

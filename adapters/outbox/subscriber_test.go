@@ -239,6 +239,23 @@ func TestAFailingEventHoldsBackOnlyItsQueue(t *testing.T) {
 	}
 }
 
+// A failure in every chunk of a backlog does not let the relay wait for its poll, an
+// hour here, before it reads on.
+func TestABacklogWithFailuresIsDrained(t *testing.T) {
+	pool := newPool(t)
+	store(t, pool, "bad-1", "good", "bad-2", "good", "bad-3", "good")
+	handed := relay(t, newSubscriber(t, pool, outbox.Config{BatchSize: 2, PollInterval: time.Hour, Schedule: outbox.Schedule{time.Hour}}), never,
+		func(e *message.Message) error {
+			if queueOf(e) != "good" {
+				return errors.New("no")
+			}
+			return nil
+		})
+	if diff := cmp.Diff([]string{"bad-1", "good", "bad-2", "good", "bad-3", "good"}, receive(t, handed.handed, 6)); diff != "" {
+		t.Errorf("handed over (-want +got):\n%s", diff)
+	}
+}
+
 func TestWhatIsReadTogetherIsPublishedInOneCall(t *testing.T) {
 	pool := newPool(t)
 	store(t, pool, "a", "b", "c", "d", "e")

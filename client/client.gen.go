@@ -2878,7 +2878,7 @@ type ClientInterface interface {
 
 	// QueueRebuild Rebuild one queue's rows of all read models
 	//
-	// Works in the background; the other queues notice nothing.
+	// Works in the background; live events wait only while the new rows are copied.
 	//
 	// Corresponds with POST /api/v1/waiting-room/{queueId}/rebuild (the `QueueRebuild` operationId).
 	QueueRebuild(ctx context.Context, queueId string, params *QueueRebuildParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4145,7 +4145,7 @@ func (c *Client) QueueState(ctx context.Context, queueId string, params *QueueSt
 
 // QueueRebuild Rebuild one queue's rows of all read models
 //
-// Works in the background; the other queues notice nothing.
+// Works in the background; live events wait only while the new rows are copied.
 //
 // Corresponds with POST /api/v1/waiting-room/{queueId}/rebuild (the `QueueRebuild` operationId).
 func (c *Client) QueueRebuild(ctx context.Context, queueId string, params *QueueRebuildParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -7961,7 +7961,7 @@ type ClientWithResponsesInterface interface {
 
 	// QueueRebuildWithResponse Rebuild one queue's rows of all read models
 	//
-	// Works in the background; the other queues notice nothing.
+	// Works in the background; live events wait only while the new rows are copied.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -14472,7 +14472,7 @@ func (c *ClientWithResponses) QueueStateWithResponse(ctx context.Context, queueI
 
 // QueueRebuildWithResponse Rebuild one queue's rows of all read models
 //
-// Works in the background; the other queues notice nothing.
+// Works in the background; live events wait only while the new rows are copied.
 //
 // Returns a wrapper object for the known response body format(s).
 //

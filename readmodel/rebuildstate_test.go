@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -275,6 +276,52 @@ func TestOneQueueIsRebuiltAlone(t *testing.T) {
 	var missing *readmodel.NotFoundError
 	if _, err := f.views.RebuildQueue(t.Context(), "nowhere"); !errors.As(err, &missing) {
 		t.Errorf("an unknown queue: %v", err)
+	}
+}
+
+// Live events, of this queue too, go on while a queue is rebuilt.
+func TestLiveEventsGoOnDuringTheRebuildOfAQueue(t *testing.T) {
+	f := newFixture(t)
+	f.apply(t, f.store(t, "q", history("q", []int{9, 9, 8, 5})...)...)
+	f.archiveAll(t)
+	fresh := []schema.Recorded{f.store(t, "q", checkedIn("q", "fresh", "Low", 70))[0], f.store(t, "other", created("other"))[0]}
+	f.exec(t, "DELETE FROM waiting_queue_members WHERE queue_id = 'q'")
+	tx, err := f.pool.Begin(t.Context()) // holds the rebuild up in its midst
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(t.Context()) }()
+	if _, err := tx.Exec(t.Context(), "LOCK TABLE archived_events"); err != nil {
+		t.Fatal(err)
+	}
+	rebuilt := make(chan error, 1)
+	go func() {
+		_, err := f.views.RebuildQueue(t.Context(), "q")
+		rebuilt <- err
+	}()
+	eventually(t, func() (waits bool) {
+		err := f.pool.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'archived_events'::regclass AND NOT granted)").Scan(&waits)
+		return waits && err == nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for _, e := range fresh {
+		if _, err := f.views.Apply(ctx, []schema.Recorded{e}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-rebuilt; err != nil {
+		t.Fatal(err)
+	}
+	got := f.dump(t, "")
+	for _, p := range readmodel.Projections() {
+		f.rebuild(t, p)
+	}
+	if diff := cmp.Diff(f.dump(t, ""), got); diff != "" {
+		t.Errorf("the views differ (-rebuilt as a whole +by queue):\n%s", diff)
 	}
 }
 

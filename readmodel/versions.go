@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/rlapp/rlapp/schema"
 )
@@ -39,11 +38,16 @@ func (v versions) fresh(p Projection, events []schema.Recorded) []schema.Recorde
 // projectionLockClass keeps our advisory locks clear of other programs'.
 const projectionLockClass = 0x524c4152 // "RLAR"
 
+// sender is a session, of the pool or not.
+type sender interface {
+	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
+}
+
 // lockVersions begins a transaction and returns the versions of queues, whose rows
 // it locks in the order of their ids, so that transactions wait for each other and
 // never in a circle. It returns *RebuildingError for a projection whose rebuild
 // ends right now.
-func lockVersions(ctx context.Context, conn *pgxpool.Conn, queueIDs []string, projections []Projection) (versions, error) {
+func lockVersions(ctx context.Context, conn sender, queueIDs []string, projections []Projection) (versions, error) {
 	ids := make([]string, len(projections))
 	for i, p := range projections {
 		ids[i] = p.ID

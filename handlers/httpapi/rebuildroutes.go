@@ -71,7 +71,7 @@ func (a *api) rebuildRoutes(h huma.API) {
 		"They are brought up to date first, in the background; those that they replace are kept in turn.",
 		http.StatusNotFound, http.StatusConflict)), a.rollBackRebuild)
 	huma.Register(h, accepted(operation("queue-rebuild", http.MethodPost, "/api/v1/waiting-room/{queueId}/rebuild", "Operations",
-		"Rebuild one queue's rows of all read models", "Works in the background; the other queues notice nothing.",
+		"Rebuild one queue's rows of all read models", "Works in the background; live events wait only while the new rows are copied.",
 		http.StatusNotFound, http.StatusConflict)), a.rebuildQueue)
 }
 

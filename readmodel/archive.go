@@ -15,15 +15,23 @@ import (
 const archiveLock = 0x524c4155 // "RLAU"
 
 // readArchived returns the archived ones of the missing events of queues.
-func readArchived(ctx context.Context, q querier, queues []string, have, want []int64) (events []schema.Recorded, err error) {
-	rows, err := q.Query(ctx, `
-		SELECT aggregate_id, content, gap.have, gap.want FROM archived_events
-		JOIN unnest($1::text[], $2::bigint[], $3::bigint[]) AS gap (queue_id, have, want)
-		ON aggregate_id = gap.queue_id AND last_version > gap.have AND first_version <= gap.want
-		ORDER BY aggregate_id, first_version`, queues, have, want)
+func readArchived(ctx context.Context, q querier, queues []string, have, want []int64) ([]schema.Recorded, error) {
+	rows, err := q.Query(ctx, selectMissedArchived, queues, have, want)
 	if err != nil {
 		return nil, err
 	}
+	return collectArchived(rows)
+}
+
+// selectMissedArchived reads the rows of the archive that have events of queues between
+// two versions, and collectArchived returns those.
+const selectMissedArchived = `
+	SELECT aggregate_id, content, gap.have, gap.want FROM archived_events
+	JOIN unnest($1::text[], $2::bigint[], $3::bigint[]) AS gap (queue_id, have, want)
+	ON aggregate_id = gap.queue_id AND last_version > gap.have AND first_version <= gap.want
+	ORDER BY aggregate_id, first_version`
+
+func collectArchived(rows pgx.Rows) (events []schema.Recorded, err error) {
 	var (
 		queueID    string
 		content    []byte

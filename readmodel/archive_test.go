@@ -1,6 +1,7 @@
 package readmodel_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -82,6 +83,39 @@ func TestReplaysReadTheArchive(t *testing.T) {
 	f.exec(t, "TRUNCATE projection_queue_versions")
 	f.apply(t, last...)
 	same("gaps were filled")
+}
+
+// So does a rollback: the kept tables may lack events that were archived since.
+func TestARollBackReadsTheArchive(t *testing.T) {
+	f := newFixture(t)
+	f.apply(t, f.store(t, "q", history("q", []int{9, 9})...)...)
+	f.rebuild(t, readmodel.Monitor)
+	f.apply(t, f.store(t, "q", history("q", []int{9, 9, 8, 9, 3, 9, 9})[13:]...)...)
+	live := f.dump(t, "")
+	f.archiveAll(t)
+	if err := f.views.RollBack(t.Context(), readmodel.Monitor, nil); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(live, f.dump(t, "")); diff != "" {
+		t.Errorf("views differ (-before +rolled back):\n%s", diff)
+	}
+}
+
+// Where neither the store nor the archive has them, it leaves everything as it was.
+func TestARollBackThatLacksEventsFails(t *testing.T) {
+	f := newFixture(t)
+	f.apply(t, f.store(t, "q", history("q", []int{9, 9})...)...)
+	f.rebuild(t, readmodel.Monitor)
+	f.apply(t, f.store(t, "q", history("q", []int{9, 9, 8, 9, 3})[13:]...)...)
+	live := f.dump(t, "")
+	f.exec(t, "DELETE FROM waiting_room_events")
+	var gap *readmodel.GapError
+	if err := f.views.RollBack(t.Context(), readmodel.Monitor, nil); !errors.As(err, &gap) {
+		t.Errorf("error %v", err)
+	}
+	if diff := cmp.Diff(live, f.dump(t, "")); diff != "" {
+		t.Errorf("views differ (-before +after):\n%s", diff)
+	}
 }
 
 // What archives waits for a rebuild, which reads the archive before the other events.

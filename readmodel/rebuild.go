@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/rlapp/rlapp/schema"
 )
@@ -268,27 +269,53 @@ func (r *rebuild) applyMissed(ctx context.Context) (caught int64, err error) {
 	if err != nil || len(queues) == 0 {
 		return 0, err
 	}
-	_, err = r.session.Exec(ctx, "DECLARE missed NO SCROLL CURSOR FOR "+selectRecorded+`
-		JOIN unnest($1::text[], $2::bigint[], $3::bigint[]) AS gap (queue_id, have, want)
-		ON aggregate_id = gap.queue_id AND version > gap.have AND version <= gap.want ORDER BY aggregate_id, version`, queues, have, want)
+	err = r.applyFetched(ctx, selectMissedArchived, 1, collectArchived, queues, have, want)
 	if err != nil {
 		return 0, err
 	}
-	for {
-		rows, err := r.session.Query(ctx, fmt.Sprintf("FETCH %d FROM missed", rebuildBatch))
-		if err != nil {
-			return 0, err
+	err = r.applyFetched(ctx, selectMissed, rebuildBatch, collectRecorded, queues, have, want)
+	if err != nil {
+		return 0, err
+	}
+	for i, queueID := range queues {
+		if reached := r.reached[queueID]; reached < want[i] {
+			return 0, &GapError{QueueID: queueID, Have: reached, Want: want[i]}
 		}
-		events, err := pgx.CollectRows(rows, scanRecorded)
+	}
+	return r.done.Events - before, nil
+}
+
+// selectMissed reads the stored events of queues between two versions.
+const selectMissed = selectRecorded + `
+	JOIN unnest($1::text[], $2::bigint[], $3::bigint[]) AS gap (queue_id, have, want)
+	ON aggregate_id = gap.queue_id AND version > gap.have AND version <= gap.want ORDER BY aggregate_id, version`
+
+func collectRecorded(rows pgx.Rows) ([]schema.Recorded, error) {
+	return pgx.CollectRows(rows, scanRecorded)
+}
+
+// applyFetched applies what a query selects, so many rows at a time.
+func (r *rebuild) applyFetched(
+	ctx context.Context, query string, rows int, collect func(pgx.Rows) ([]schema.Recorded, error), args ...any,
+) error {
+	if _, err := r.session.Exec(ctx, "DECLARE missed NO SCROLL CURSOR FOR "+query, args...); err != nil {
+		return err
+	}
+	for {
+		fetched, err := r.session.Query(ctx, fmt.Sprintf("FETCH %d FROM missed", rows))
 		if err != nil {
-			return 0, err
+			return err
+		}
+		events, err := collect(fetched)
+		if err != nil {
+			return err
 		}
 		if len(events) == 0 {
 			_, err := r.session.Exec(ctx, "CLOSE missed")
-			return r.done.Events - before, err
+			return err
 		}
 		if err := r.apply(ctx, events); err != nil {
-			return 0, err
+			return err
 		}
 	}
 }
@@ -312,20 +339,53 @@ func (r *rebuild) missed(ctx context.Context) (queues []string, have, want []int
 	return queues, have, want, err
 }
 
-// takeOver keeps live events of the projection out, applies what has come meanwhile
-// and swaps the tables.
+const (
+	// swapWait is how long the swap waits for a lock: whoever reads the views waits
+	// behind it. It is tried so often, with a pause.
+	swapWait, swapTries, swapPause = "250ms", 30, time.Second
+	// lockTimedOut is the SQLSTATE of a lock that was not free in time.
+	lockTimedOut = "55P03"
+)
+
+// takeOver lets the tables take their place. An open transaction that has read the old
+// ones is waited for, but lets nobody else wait.
 func (r *rebuild) takeOver(ctx context.Context, differences []Difference) error {
+	for tries := swapTries; ; tries-- {
+		err := r.tryTakeOver(ctx, differences)
+		var pgErr *pgconn.PgError
+		if !errors.As(err, &pgErr) || pgErr.Code != lockTimedOut {
+			return err
+		}
+		if tries == 1 {
+			return fmt.Errorf("a transaction that has read its tables stays open; it goes on when that has ended: %w", err)
+		}
+		timer := time.NewTimer(swapPause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		case <-timer.C:
+		}
+	}
+}
+
+// tryTakeOver keeps live events of the projection out, swaps the tables and applies what
+// has come meanwhile: in this order, since only the swap may fail for want of a lock.
+func (r *rebuild) tryTakeOver(ctx context.Context, differences []Difference) error {
 	return pgx.BeginFunc(ctx, r.session, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
+		if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '"+swapWait+"'"); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1, hashtext($2))", projectionLockClass, r.projection.ID); err != nil {
 			return err
 		}
-		if _, err := r.applyMissed(ctx); err != nil {
+		if err := r.aside.swap(ctx, tx, r.projection); err != nil {
 			return err
 		}
-		if err := r.aside.swap(ctx, tx, r.projection); err != nil {
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = DEFAULT"); err != nil {
+			return err
+		}
+		if _, err := r.applyMissed(ctx); err != nil {
 			return err
 		}
 		return r.end(ctx, tx, differences)

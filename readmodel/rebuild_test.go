@@ -1,6 +1,7 @@
 package readmodel_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -253,6 +254,54 @@ func TestAnEventAtTheEndOfARebuildComesAgain(t *testing.T) {
 	eventually(t, func() bool { return !rebuilder.Running("monitor") })
 	if applied, err := f.applyTo(t, readmodel.Monitor, event); err != nil || applied != 0 {
 		t.Errorf("after the rebuild it applied %d, error %v", applied, err)
+	}
+}
+
+// A transaction that has read a view and stays open holds the end of a rebuild up, and
+// nobody else: others read the view meanwhile, and events are applied.
+func TestAnOpenReaderHoldsUpARebuildAlone(t *testing.T) {
+	f := newFixture(t)
+	events := f.store(t, "q", history("q", []int{9, 9})...)
+	f.apply(t, events[0])
+	reader, err := f.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = reader.Rollback(t.Context()) }()
+	if _, err := reader.Exec(t.Context(), "SELECT FROM waiting_queue_view"); err != nil {
+		t.Fatal(err)
+	}
+	rebuilder := readmodel.NewRebuilder(f.views, slog.New(slog.DiscardHandler))
+	defer rebuilder.Close()
+	if err := rebuilder.Start(readmodel.Unrecorded, readmodel.Monitor); err != nil {
+		t.Fatal(err)
+	}
+	waits := func() (waits bool) {
+		err := f.pool.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted)").Scan(&waits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return waits
+	}
+	for range 2 { // it gives up and tries again
+		eventually(t, waits)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		_, err := f.views.QueueMonitor(ctx, "q")
+		if cancel(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func() bool { return !waits() })
+	}
+	eventually(t, func() bool {
+		_, err := f.applyTo(t, readmodel.Monitor, events[1])
+		return err == nil
+	})
+	if err := reader.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return !rebuilder.Running("monitor") })
+	if state := f.state(t, readmodel.Monitor); state.Status != "DONE" {
+		t.Errorf("the rebuild ended as %+v", state)
 	}
 }
 

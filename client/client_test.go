@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -174,6 +175,38 @@ func TestAForeignAnswerIsAProblem(t *testing.T) {
 	_, c = serve(t, lost, lost, lost, lost, lost)
 	if _, err := client.Accepted(c.CheckInWithResponse(t.Context(), nil, johnDoe)); err == nil {
 		t.Error("no answer is no error")
+	}
+}
+
+// However long an outage lasts, the pauses between two attempts stay bounded.
+func TestPausesStayBounded(t *testing.T) {
+	const outage = 100 // attempts: more doublings than a time.Duration has bits
+	config := client.Config{Attempts: outage + 1, Pause: time.Nanosecond, MaxPause: 10 * time.Millisecond}
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) <= outage {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		refuse(w, http.StatusForbidden)
+	}))
+	config.HTTPClient = &http.Client{Transport: &http.Transport{}}
+	t.Cleanup(func() { config.HTTPClient.CloseIdleConnections(); server.Close() })
+	c, err := client.New(server.URL, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := c.CheckInWithResponse(t.Context(), nil, johnDoe); err != nil || answer.StatusCode() != http.StatusForbidden {
+		t.Errorf("answered %v, error %v", answer, err)
+	}
+	asked.Store(0)
+	var refused *client.Problem
+	if err := client.Follow(t.Context(), server.URL, "q", config, nil); !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
+		t.Errorf("following ended with %v", err)
+	}
+	config.Pause = -1
+	if err := client.Follow(t.Context(), server.URL, "q", config, nil); err == nil || errors.As(err, &refused) {
+		t.Errorf("a negative pause: %v", err)
 	}
 }
 

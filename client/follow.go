@@ -28,6 +28,9 @@ const (
 // good.
 func Follow(ctx context.Context, baseURL, queueID string, config Config, show func(Board)) error {
 	config.setDefaults()
+	if err := config.validate(); err != nil {
+		return err
+	}
 	r := &retrier{config: config}
 	last := ""
 	for pause := config.Pause; ; {
@@ -50,7 +53,7 @@ func Follow(ctx context.Context, baseURL, queueID string, config Config, show fu
 			return ctx.Err()
 		case <-timer.C:
 		}
-		pause *= 2
+		pause = r.longer(pause)
 	}
 }
 

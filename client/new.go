@@ -45,14 +45,21 @@ func (c *Config) setDefaults() {
 	}
 }
 
+func (c *Config) validate() error {
+	if c.Attempts < 1 || c.Pause < 0 || c.MaxPause < 0 || c.AttemptTimeout < 0 {
+		return errors.New("client: Attempts, Pause, MaxPause and AttemptTimeout must be positive")
+	}
+	return nil
+}
+
 // New returns a client of the API at a base URL such as http://127.0.0.1:5000. It sends
 // requests again where the answer got lost or the server asked for it: a command carries
 // an Idempotency-Key, the same each time, so that it is carried out once however often it
 // is sent. It is safe for concurrent use.
 func New(baseURL string, config Config) (*ClientWithResponses, error) {
 	config.setDefaults()
-	if config.Attempts < 1 || config.Pause < 0 || config.MaxPause < 0 || config.AttemptTimeout < 0 {
-		return nil, errors.New("client: Attempts, Pause, MaxPause and AttemptTimeout must be positive")
+	if err := config.validate(); err != nil {
+		return nil, err
 	}
 	return NewClientWithResponses(baseURL, WithHTTPClient(&retrier{config: config}))
 }

@@ -46,7 +46,7 @@ func (r *retrier) Do(request *http.Request) (*http.Response, error) {
 			return nil, fmt.Errorf("send the request again: %w", request.Context().Err())
 		case <-timer.C:
 		}
-		pause *= 2
+		pause = r.longer(pause)
 	}
 }
 
@@ -114,6 +114,14 @@ func again(ctx context.Context, response *http.Response, err error) bool {
 		return response.Header.Get("Retry-After") != ""
 	}
 	return false
+}
+
+// longer is the pause after a pause: twice that, up to MaxPause.
+func (r *retrier) longer(pause time.Duration) time.Duration {
+	if pause > r.config.MaxPause/2 {
+		return r.config.MaxPause
+	}
+	return 2 * pause
 }
 
 // wait is what the server asks for, else the pause, of which a random half is left out so

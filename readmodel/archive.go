@@ -65,15 +65,16 @@ func recordedIn(queueID string, content []byte) ([]schema.Recorded, error) {
 }
 
 // recorded reads a stored event. The columns are the truth; a row written by hand may
-// have no metadata.
+// have no metadata. Where it returns an error the metadata are as far as they are known.
 func recorded(a schema.ArchivedEvent, queueID string) (schema.Recorded, error) {
 	r := schema.Recorded{Position: a.Position}
-	if err := json.Unmarshal(a.Metadata, &r.Metadata); err != nil {
-		return r, fmt.Errorf("metadata of event %s: %w", a.EventID, err)
-	}
+	unreadable := json.Unmarshal(a.Metadata, &r.Metadata)
 	r.Metadata.EventID, r.Metadata.AggregateID, r.Metadata.Version = a.EventID, queueID, a.Version
 	if r.Metadata.OccurredAt.IsZero() {
 		r.Metadata.OccurredAt = a.CreatedAt
+	}
+	if unreadable != nil {
+		return r, fmt.Errorf("metadata of event %s: %w", a.EventID, unreadable)
 	}
 	var err error
 	if r.Event, err = schema.Decode(a.EventName, r.Metadata.SchemaVersion, a.Payload); err != nil {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/rlapp/rlapp/schema"
 )
 
@@ -14,12 +12,23 @@ type Check struct {
 	// Missing are the last events of queues of which projections lack some. Applying
 	// them applies those before.
 	Missing []schema.Recorded
+	// Unreadable are those of the last events that this build cannot read; the last ones
+	// before them that it can are among Missing.
+	Unreadable []Unreadable
 	// More says that not all events up to the given position were looked at.
 	More bool
 	// Newest is the position of the store's last event, 0 where there is none.
 	Newest int64
 
 	through int64
+}
+
+// Unreadable is a stored event that this build cannot read.
+type Unreadable struct {
+	EventName string
+	Payload   []byte
+	Metadata  schema.Metadata // as far as they are known
+	Err       error
 }
 
 // Check looks at stored events up to a position, at most limit, behind those for which
@@ -40,15 +49,54 @@ func (s *Store) Check(ctx context.Context, upTo int64, limit int) (c Check, err 
 	if len(queueIDs) == 0 {
 		return c, nil
 	}
-	rows, err := s.pool.Query(ctx, selectRecorded+`
-		JOIN unnest($1::text[], $2::bigint[]) AS k (queue_id, last) ON aggregate_id = k.queue_id AND version = k.last`, queueIDs, versions)
-	if err != nil {
-		return c, fmt.Errorf("read what projections lack: %w", err)
-	}
-	if c.Missing, err = pgx.CollectRows(rows, scanRecorded); err != nil {
+	if err := s.readMissing(ctx, &c, queueIDs, versions); err != nil {
 		return c, fmt.Errorf("read what projections lack: %w", err)
 	}
 	return c, nil
+}
+
+// readMissing reads the last events of queues, and for each one that cannot be read the
+// last before it that can.
+func (s *Store) readMissing(ctx context.Context, c *Check, queueIDs []string, versions []int64) error {
+	err := s.eachStored(ctx, func(name string, payload []byte, event schema.Recorded, unreadable error) (more bool) {
+		if unreadable != nil {
+			c.Unreadable = append(c.Unreadable, Unreadable{name, payload, event.Metadata, unreadable})
+		} else {
+			c.Missing = append(c.Missing, event)
+		}
+		return true
+	}, "JOIN unnest($1::text[], $2::bigint[]) AS k (queue_id, last) ON aggregate_id = k.queue_id AND version = k.last", queueIDs, versions)
+	for i := 0; i < len(c.Unreadable) && err == nil; i++ {
+		m := c.Unreadable[i].Metadata
+		err = s.eachStored(ctx, func(_ string, _ []byte, event schema.Recorded, unreadable error) (more bool) {
+			if unreadable == nil {
+				c.Missing = append(c.Missing, event)
+			}
+			return unreadable != nil
+		}, "WHERE aggregate_id = $1 AND version < $2 ORDER BY version DESC", m.AggregateID, m.Version)
+	}
+	return err
+}
+
+// eachStored reads stored events for as long as more are wanted.
+func (s *Store) eachStored(
+	ctx context.Context, take func(name string, payload []byte, event schema.Recorded, unreadable error) (more bool), which string, args ...any,
+) error {
+	rows, err := s.pool.Query(ctx, selectRecorded+which, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for more := true; more && rows.Next(); {
+		stored, queueID, err := scanStored(rows)
+		if err != nil {
+			return err
+		}
+		event, unreadable := recorded(stored, queueID)
+		more = take(stored.EventName, stored.Payload, event, unreadable)
+	}
+	rows.Close()
+	return rows.Err()
 }
 
 // lookAtEvents looks at the next events, and finds the queues that some projection has

@@ -13,15 +13,16 @@ import (
 const selectRecorded = `SELECT position, event_id::text, aggregate_id, version, event_name, payload, metadata, created_at FROM waiting_room_events `
 
 func scanRecorded(row pgx.CollectableRow) (schema.Recorded, error) {
-	var (
-		stored  schema.ArchivedEvent
-		queueID string
-	)
-	err := row.Scan(&stored.Position, &stored.EventID, &queueID, &stored.Version, &stored.EventName, &stored.Payload, &stored.Metadata, &stored.CreatedAt)
+	stored, queueID, err := scanStored(row)
 	if err != nil {
 		return schema.Recorded{}, err
 	}
 	return recorded(stored, queueID)
+}
+
+func scanStored(row pgx.CollectableRow) (stored schema.ArchivedEvent, queueID string, err error) {
+	err = row.Scan(&stored.Position, &stored.EventID, &queueID, &stored.Version, &stored.EventName, &stored.Payload, &stored.Metadata, &stored.CreatedAt)
+	return stored, queueID, err
 }
 
 // EventsAfter returns at most limit events of a queue behind a version, oldest

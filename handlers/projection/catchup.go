@@ -87,7 +87,7 @@ func (c *CatchUp) once(ctx context.Context) (pause time.Duration, err error) {
 			return checkSoon, err
 		}
 		c.see(check.Newest)
-		if len(check.Missing) > 0 {
+		if len(check.Missing)+len(check.Unreadable) > 0 {
 			if err := c.bring(ctx, check); err != nil {
 				return checkSoon, err
 			}
@@ -134,8 +134,9 @@ func (c *CatchUp) pause() time.Duration {
 	return checkLater
 }
 
-// bring applies what is missing, with what was before it, and notes that. What a
-// projection cannot apply is poisoned for it, as if a message had brought it.
+// bring applies what is missing, with what was before it, and notes that. What cannot
+// be read, or what a projection cannot apply, is poisoned for it, as if a message had
+// brought it.
 func (c *CatchUp) bring(ctx context.Context, check readmodel.Check) error {
 	missing := check.Missing
 	applied, errs := c.store.ApplyEach(ctx, missing)
@@ -145,7 +146,7 @@ func (c *CatchUp) bring(ctx context.Context, check readmodel.Check) error {
 	}
 	c.caughtUp.Add(float64(events))
 	c.logger.WarnContext(ctx, "projections were brought events from the store that no message told them of",
-		"Component", "ProjectionWorker", "queues", len(missing), "events", events)
+		"Component", "ProjectionWorker", "queues", len(missing), "events", events, "unreadable", len(check.Unreadable))
 	for i, err := range errs {
 		if err == nil {
 			continue
@@ -153,20 +154,25 @@ func (c *CatchUp) bring(ctx context.Context, check readmodel.Check) error {
 		if !isPoison(err) {
 			return err
 		}
-		if err := c.poison(missing[i], err); err != nil {
+		payload, encodeErr := schema.Encode(missing[i].Event)
+		if encodeErr != nil {
+			return encodeErr
+		}
+		if err := c.poison(missing[i].Event.EventName(), missing[i].Metadata, payload, err); err != nil {
+			return err
+		}
+	}
+	for _, u := range check.Unreadable {
+		if err := c.poison(u.EventName, u.Metadata, u.Payload, u.Err); err != nil {
 			return err
 		}
 	}
 	return c.store.Checked(ctx, check)
 }
 
-func (c *CatchUp) poison(event schema.Recorded, why error) error {
-	payload, err := schema.Encode(event.Event)
-	if err != nil {
-		return err
-	}
-	msg := message.NewMessage(event.Metadata.EventID, payload)
-	msg.Metadata = schema.Headers(event.Event.EventName(), event.Metadata)
+func (c *CatchUp) poison(name string, m schema.Metadata, payload []byte, why error) error {
+	msg := message.NewMessage(m.EventID, payload)
+	msg.Metadata = schema.Headers(name, m)
 	msg.Metadata.Set(middleware.ReasonForPoisonedKey, why.Error())
 	msg.Metadata.Set(middleware.PoisonedTopicKey, schema.Topic)
 	noteCulprits(msg, why)

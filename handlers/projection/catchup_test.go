@@ -12,6 +12,7 @@ import (
 
 	"github.com/rlapp/rlapp/adapters/postgres"
 	"github.com/rlapp/rlapp/handlers/projection"
+	"github.com/rlapp/rlapp/readmodel"
 	"github.com/rlapp/rlapp/schema"
 )
 
@@ -138,6 +139,49 @@ func TestCatchingUpPoisonsWhatCannotBeApplied(t *testing.T) {
 	want := []poisoned{{bad[1].UUID, "projection.next-turn", schema.Topic, "PatientCheckedIn"}}
 	if diff := cmp.Diff(want, f.poisoned(t)); diff != "" {
 		t.Errorf("poisoned messages differ (-want +got):\n%s", diff)
+	}
+}
+
+// An event that this build cannot read is poisoned for all projections, what came before
+// it in its queue is applied, and so are the other queues' events.
+func TestCatchingUpPoisonsWhatCannotBeRead(t *testing.T) {
+	for name, spoil := range map[string]string{
+		"unknown event":    `UPDATE waiting_room_events SET event_name = 'Unheard' WHERE aggregate_id = 'bad' AND version = 3`,
+		"unknown version":  `UPDATE waiting_room_events SET metadata = metadata || '{"schemaVersion": 99}' WHERE aggregate_id = 'bad' AND version = 3`,
+		"unusable payload": `UPDATE waiting_room_events SET payload = '[]' WHERE aggregate_id = 'bad' AND version = 3`,
+		"unusable metadata, and one before it": `UPDATE waiting_room_events SET metadata = '{"schemaVersion": "x"}'
+			WHERE aggregate_id = 'bad' AND version > 2`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.store(t, "bad")
+			_, err := f.pool.Exec(t.Context(), `
+				INSERT INTO waiting_room_events (aggregate_id, version, event_name, payload, metadata)
+				SELECT aggregate_id, version + n, event_name, jsonb_set(payload, '{patientId}', '"another"'), metadata
+				FROM waiting_room_events, generate_series(1, 2) AS n WHERE aggregate_id = 'bad' AND version = 2 AND (n = 1 OR $1) ORDER BY n`,
+				strings.Contains(name, "before"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.store(t, "good")
+			if _, err := f.pool.Exec(t.Context(), spoil); err != nil {
+				t.Fatal(err)
+			}
+			c := f.catchUp(t)
+			c.look(0)
+			c.look(projection.SettledAfter)
+			if f.waiting(t, "bad") != 1 || f.waiting(t, "good") != 1 {
+				t.Errorf("bad shows %d, good %d patients", f.waiting(t, "bad"), f.waiting(t, "good"))
+			}
+			poisoned := f.poisoned(t)
+			if len(poisoned) != len(readmodel.Projections()) || poisoned[0].Topic != schema.Topic {
+				t.Errorf("poisoned: %v", poisoned)
+			}
+			c.look(time.Minute)
+			if again := f.poisoned(t); len(again) != len(poisoned) {
+				t.Errorf("after another look poisoned: %v", again)
+			}
+		})
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -115,12 +116,20 @@ func storable(s string) string {
 // replayLock is held by the session that replays: of several processes one does.
 const replayLock = 0x524c4153 // "RLAS"
 
+// replayPace is how long who has replayed some messages keeps other processes out.
+const replayPace = time.Second
+
 // Replay hands messages that operators ordered to be replayed to send, oldest first
-// and at most limit, and returns how many it took; none where another process is
-// replaying. send may wait for the handler: a message that fails again meanwhile waits
-// for a person again. Where send fails the message is kept for the next time; after a
-// crash one may be sent twice.
-func (p *PoisonStore) Replay(ctx context.Context, limit int, send func(handler string, msg *message.Message) error) (sent int, err error) {
+// and at most limit, and returns a second later how many it took; none where another
+// process is replaying: so it is at most limit a second for all of them.
+//
+// send may wait for the handler: a message that fails again meanwhile waits for a person
+// again. So does one for which send returns an error that hopeless is true of, with that
+// as its reason; Replay returns those errors joined. After any other error the message is
+// kept for the next time, with those behind it; after a crash one may be sent twice.
+func (p *PoisonStore) Replay(
+	ctx context.Context, limit int, send func(handler string, msg *message.Message) error, hopeless func(error) bool,
+) (sent int, err error) {
 	var some bool
 	if err := p.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM poison_messages WHERE status = 'REPLAYING')").Scan(&some); err != nil || !some {
 		return 0, err
@@ -135,20 +144,39 @@ func (p *PoisonStore) Replay(ctx context.Context, limit int, send func(handler s
 		return 0, err
 	}
 	defer unlockReplay(ctx, conn)
+	if sent, err = replayOrdered(ctx, conn, limit, send, hopeless); sent > 0 {
+		select {
+		case <-time.After(replayPace):
+		case <-ctx.Done():
+		}
+	}
+	return sent, err
+}
+
+func replayOrdered(
+	ctx context.Context, conn *pgxpool.Conn, limit int, send func(handler string, msg *message.Message) error, hopeless func(error) bool,
+) (sent int, err error) {
 	ordered, err := orderedReplays(ctx, conn, limit)
 	if err != nil {
 		return 0, fmt.Errorf("replay poisoned messages: %w", err)
 	}
+	var refused []error
 	for _, one := range ordered {
-		if err := send(one.Handler, one.message(ctx)); err != nil {
-			return sent, fmt.Errorf("replay poisoned message %d: %w", one.ID, err)
+		err := send(one.Handler, one.message(ctx))
+		if err != nil {
+			err = fmt.Errorf("replay poisoned message %d: %w", one.ID, err)
+			if refused = append(refused, err); !hopeless(err) {
+				return sent, errors.Join(refused...)
+			}
 		}
-		if err := replayed(ctx, conn, one); err != nil {
-			return sent, fmt.Errorf("note that poisoned message %d was replayed: %w", one.ID, err)
+		if err := settle(ctx, conn, one, err); err != nil {
+			return sent, fmt.Errorf("note what became of poisoned message %d: %w", one.ID, errors.Join(append(refused, err)...))
 		}
-		sent++
+		if err == nil {
+			sent++
+		}
 	}
-	return sent, nil
+	return sent, errors.Join(refused...)
 }
 
 // unlockReplay lets others replay; a session that cannot say so is not used again.
@@ -162,7 +190,7 @@ func unlockReplay(ctx context.Context, conn *pgxpool.Conn) {
 
 func orderedReplays(ctx context.Context, conn *pgxpool.Conn, limit int) ([]poisoned, error) {
 	rows, err := conn.Query(ctx, `
-		SELECT id, attempts, handler, message_id, payload, metadata FROM poison_messages
+		SELECT id, attempts, handler, message_id, coalesce(event_name, ''), reason, payload, metadata FROM poison_messages
 		WHERE status = 'REPLAYING' ORDER BY id LIMIT $1`, limit)
 	if err != nil {
 		return nil, err
@@ -170,13 +198,24 @@ func orderedReplays(ctx context.Context, conn *pgxpool.Conn, limit int) ([]poiso
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[poisoned])
 }
 
-// replayed notes it unless the message has failed again since.
-func replayed(ctx context.Context, conn *pgxpool.Conn, one poisoned) error {
+// settle notes that a message was replayed, or why it cannot be, unless it has failed
+// again since.
+func settle(ctx context.Context, conn *pgxpool.Conn, one poisoned, refused error) error {
+	if refused == nil {
+		_, err := conn.Exec(ctx, `
+			UPDATE poison_messages SET status = 'REPLAYED', settled_at = now()
+			WHERE id = $1 AND status = 'REPLAYING' AND attempts = $2`, one.ID, one.Attempts)
+		return err
+	}
+	reason := storable(refused.Error()) + givenUpFor + one.cause()
 	_, err := conn.Exec(ctx, `
-		UPDATE poison_messages SET status = 'REPLAYED', settled_at = now()
-		WHERE id = $1 AND status = 'REPLAYING' AND attempts = $2`, one.ID, one.Attempts)
+		UPDATE poison_messages SET status = 'WAITING', reason = $3, failure_group = $4
+		WHERE id = $1 AND status = 'REPLAYING' AND attempts = $2`, one.ID, one.Attempts, reason, failureGroup(one.Handler, one.EventName, reason))
 	return err
 }
+
+// givenUpFor parts why a message cannot be replayed from why its handler gave it up.
+const givenUpFor = "; it was given up for: "
 
 // poisoned is a message that a handler gave up.
 type poisoned struct {
@@ -184,8 +223,18 @@ type poisoned struct {
 	Attempts  int
 	Handler   string
 	MessageID string
+	EventName string
+	Reason    string
 	Payload   []byte
 	Metadata  map[string]string
+}
+
+// cause is why the handler gave it up, also where a replay was refused before.
+func (p poisoned) cause() string {
+	if _, cause, before := strings.Cut(p.Reason, givenUpFor); before {
+		return cause
+	}
+	return p.Reason
 }
 
 // message is as the handler first got it.

@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -17,24 +19,41 @@ import (
 // lookForReplays is how often replays are looked for that operators ordered.
 const lookForReplays = 10 * time.Second
 
+// unknownHandlerError says that no handler of a name is in this build.
+type unknownHandlerError struct{ handler string }
+
+func (e *unknownHandlerError) Error() string {
+	return fmt.Sprintf("this build has no handler %q", e.handler)
+}
+
 // replayStage hands poisoned messages to their handlers again when an operator has
-// ordered it, at most Projections__ReplaysPerSecond in a second, so that a handler
-// that fails again, or what it calls, is not run over.
+// ordered it, at most Projections__ReplaysPerSecond in a second, whichever process does
+// it, so that a handler that fails again, or what it calls, is not run over.
 func (s *Server) replayStage(t *transport) stage {
 	store, limit := postgres.NewPoisonStore(s.pool), s.config.Projections.ReplaysPerSecond
-	send := func(handler string, msg *message.Message) error { return t.hand(projection.QueueOf(handler), msg) }
+	send := func(handler string, msg *message.Message) error {
+		queue := projection.QueueOf(handler)
+		if !slices.ContainsFunc(s.queues(), func(q plugin.Queue) bool { return q.Handler == queue }) {
+			return &unknownHandlerError{handler}
+		}
+		return t.hand(queue, msg)
+	}
+	hopeless := func(err error) bool {
+		var unknown *unknownHandlerError
+		return errors.As(err, &unknown) || t.hopeless(err)
+	}
 	return stage{name: "poison replay", run: func(ctx context.Context) error {
 		for {
-			sent, err := store.Replay(ctx, limit, send)
+			sent, err := store.Replay(ctx, limit, send, hopeless)
 			if err != nil && !errors.Is(err, context.Canceled) {
-				s.logger.WarnContext(ctx, "replaying poisoned messages failed; it is tried again", "Component", "ProjectionWorker", "error", err)
+				s.logger.WarnContext(ctx, "poisoned messages could not be replayed; those that never can wait for a person again, others are tried again",
+					"Component", "ProjectionWorker", "error", err)
 			}
-			pause := lookForReplays
 			if sent > 0 {
 				s.logger.InfoContext(ctx, "poisoned messages were handed to their handlers again", "Component", "ProjectionWorker", "messages", sent)
-				pause = time.Second // more may be ordered
+				continue // more may be ordered
 			}
-			timer := time.NewTimer(pause)
+			timer := time.NewTimer(lookForReplays)
 			select {
 			case <-ctx.Done():
 				timer.Stop()

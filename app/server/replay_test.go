@@ -123,6 +123,26 @@ func TestPoisonIsReplayedToItsHandlerAlone(t *testing.T) {
 	}
 }
 
+// What a handler gave up that is gone since waits for a person again, with the reason.
+func TestPoisonOfAHandlerThatIsGoneWaitsAgain(t *testing.T) {
+	for name, env := range map[string][]string{"in process": nil, "over RabbitMQ": broker(t)} {
+		t.Run(name, func(t *testing.T) {
+			c := load(t, env...)
+			r := start(t, server.RoleAll, c)
+			_, err := newPool(t, c).Exec(t.Context(), `
+				INSERT INTO poison_messages (message_id, handler, topic, reason, payload, metadata, failure_group)
+				VALUES ('1', 'plugin.test-team.gone', 'waiting_room_events', 'no', '', '{}', 'g')`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if status, answer := r.post("/api/poison/1/replay", `{"actor":"ada"}`); status != http.StatusOK {
+				t.Fatalf("%d: %s", status, answer)
+			}
+			r.eventually("/api/poison?status=WAITING", `this build has no handler`)
+		})
+	}
+}
+
 // One that fails again waits again, with the tries of both times.
 func TestPoisonThatFailsAgainWaitsAgain(t *testing.T) {
 	r := start(t, server.RoleAll, load(t), plugin.Plugin{Name: "test-team", Handlers: []plugin.Handler{

@@ -101,6 +101,7 @@ type api struct {
 	boards    *watch
 	limiter   *limiter
 	guesses   *guesses
+	outage    outage
 	config    Config
 }
 
@@ -137,7 +138,7 @@ func New(
 	operations.mount(router)
 
 	document := humachi.New(router, a.document())
-	document.UseMiddleware(a.authorize)
+	document.UseMiddleware(a.authorize, a.refuseWhileAway)
 	a.routes(document)
 	if err := checkRoles(document.OpenAPI()); err != nil {
 		return nil, fmt.Errorf("httpapi: %w", err)

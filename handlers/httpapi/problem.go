@@ -105,6 +105,8 @@ var refusalStatus = map[waitingroom.Code]int{
 	waitingroom.CodeKeyReused:        http.StatusUnprocessableEntity,
 }
 
+const detailAway = "the database is away or overloaded; send the request again in a moment"
+
 // problemOf is where every error of the inner layers becomes an HTTP answer.
 func problemOf(ctx context.Context, err error) *Problem {
 	var (
@@ -152,7 +154,7 @@ func problemOf(ctx context.Context, err error) *Problem {
 		return newProblem(ctx, http.StatusConflict, codeWrongState, previous.Error())
 	case errors.As(err, &unavailable), readmodel.Passing(err), errors.Is(err, context.Canceled):
 		return newProblem(ctx, http.StatusServiceUnavailable, codeUnavailable,
-			"the database is away or overloaded; send the request again in a moment")
+			detailAway)
 	default:
 		return newProblem(ctx, http.StatusInternalServerError, codeInternal,
 			"something went wrong here; it is logged under the correlation id")
@@ -176,6 +178,7 @@ func notFoundProblem(ctx context.Context, err *readmodel.NotFoundError) *Problem
 // fail logs an error that is ours, and returns the answer to it.
 func (a *api) fail(ctx context.Context, err error) error {
 	p := problemOf(ctx, err)
+	noteOutage(ctx, err)
 	if p.Status >= http.StatusInternalServerError {
 		a.logger.ErrorContext(ctx, "a request failed", "Component", "API", "status", p.Status, "error", err)
 	}

@@ -33,6 +33,7 @@ type commandLine struct {
 	Poison      poisonCommands     `cmd:"" help:"Look into what handlers gave up, and have it replayed."`
 	Projection  projectionCommands `cmd:"" help:"Look at the read models of a running API, and rebuild them."`
 	Retention   retentionCommands  `cmd:"" help:"Archive and prune old rows."`
+	Actions     actionsCommand     `cmd:"" help:"List what operators did: who, when, what and why."`
 	Key         keyCommands        `cmd:"" help:"Make and end the API keys of kiosks and displays."`
 	Health      healthCommand      `cmd:"" help:"Ask a running process for its health; exits with 1 unless it is healthy."`
 }
@@ -44,7 +45,7 @@ type healthCommand struct {
 // asksAPI reports whether a command asks a running API.
 func asksAPI(command string) bool {
 	kind, _, _ := strings.Cut(command, " ")
-	return slices.Contains([]string{"outbox", "poison", "projection", "retention"}, kind)
+	return slices.Contains([]string{"outbox", "poison", "projection", "retention", "actions"}, kind)
 }
 
 func run(ctx context.Context, args, environ []string) error {

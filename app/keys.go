@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/rlapp/rlapp/adapters/postgres"
 	"github.com/rlapp/rlapp/app/server"
 	"github.com/rlapp/rlapp/app/server/config"
 )
@@ -19,6 +20,7 @@ type keyCommands struct {
 }
 
 type keyCreate struct {
+	whoFlags
 	Name  string   `arg:"" help:"Whose it is; the actor of what is done with it."`
 	Role  []string `help:"What it may do; may be given again." required:"" enum:"reception,cashier,doctor,display,operator,admin"`
 	Queue []string `help:"A queue that it reaches; may be given again. All unless given."`
@@ -26,7 +28,7 @@ type keyCreate struct {
 
 // Run implements kong's command.
 func (c keyCreate) Run(ctx context.Context, settings config.Config) error {
-	key, err := server.CreateKey(ctx, settings, c.Name, c.Role, c.Queue)
+	key, err := server.CreateKey(ctx, settings, c.Name, c.Role, c.Queue, postgres.Operator(c.whoFlags))
 	if err != nil {
 		return err
 	}
@@ -56,12 +58,13 @@ func (keyList) Run(ctx context.Context, settings config.Config) error {
 const timeForm = "2006-01-02 15:04"
 
 type keyRevoke struct {
+	whoFlags
 	Name string `arg:"" help:"Whose key."`
 }
 
 // Run implements kong's command.
 func (c keyRevoke) Run(ctx context.Context, settings config.Config) error {
-	if err := server.RevokeKey(ctx, settings, c.Name); err != nil {
+	if err := server.RevokeKey(ctx, settings, c.Name, postgres.Operator(c.whoFlags)); err != nil {
 		return err
 	}
 	_, err := fmt.Println("The key ends within ten seconds.")

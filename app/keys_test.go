@@ -28,7 +28,7 @@ func TestKeysByCommand(t *testing.T) {
 	}
 	ended(t, env, 1, "key", "create", "x", "--role", "janitor")
 	ended(t, env, 1, "key", "create", "x")
-	if said := ended(t, env, 0, "key", "revoke", "kiosk-0"); !strings.Contains(said, "within ten seconds") {
+	if said := ended(t, env, 0, "key", "revoke", "kiosk-0", "--actor", "grace", "--reason", "it was stolen"); !strings.Contains(said, "within ten seconds") {
 		t.Errorf("revoke says %s", said)
 	}
 	ended(t, env, 1, "key", "revoke", "kiosk-0")
@@ -70,6 +70,17 @@ func TestKeysByCommand(t *testing.T) {
 	}
 	ended(t, nil, 0, append(outbox, "--api-key", operator)...)
 	ended(t, []string{"RLAPP_API_KEY=" + operator}, 0, outbox...)
+
+	actions := []string{"actions", "--api", "http://" + api.address, "--api-key", operator}
+	newest := ended(t, nil, 0, append(actions, "--limit", "1")...)
+	for _, want := range []string{"grace", "key.revoke", "kiosk-0", "it was stolen", "more: --before 4"} {
+		if !strings.Contains(newest, want) {
+			t.Errorf("%q is not in the newest action:\n%s", want, newest)
+		}
+	}
+	if rest := ended(t, nil, 0, append(actions, "--before", "4")...); strings.Count(rest, "key.create") != 3 || strings.Contains(rest, "revoke") {
+		t.Errorf("the actions before it are\n%s", rest)
+	}
 }
 
 // status is what a holder of a key gets at a path.

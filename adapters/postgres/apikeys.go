@@ -95,8 +95,11 @@ func (k *APIKeys) remember(hash [sha256.Size]byte, r rememberedKey) {
 	k.known[hash] = r
 }
 
+// Operator is who makes or ends a key, and why. Both are recorded with what was done.
+type Operator struct{ Actor, Reason string }
+
 // Create makes a key and returns it; it can never be shown again. It returns ErrKeyExists.
-func (k *APIKeys) Create(ctx context.Context, name string, roles, queues []string) (key string, err error) {
+func (k *APIKeys) Create(ctx context.Context, name string, roles, queues []string, who Operator) (key string, err error) {
 	var secret [32]byte
 	_, _ = rand.Read(secret[:]) // never fails
 	key = "rlapp_" + base64.RawURLEncoding.EncodeToString(secret[:])
@@ -104,7 +107,10 @@ func (k *APIKeys) Create(ctx context.Context, name string, roles, queues []strin
 	if queues == nil {
 		queues = []string{}
 	}
-	_, err = k.pool.Exec(ctx, `INSERT INTO api_keys (name, hash, roles, queues) VALUES ($1, $2, $3, $4)`, strings.TrimSpace(name), hash[:], roles, queues)
+	_, err = k.pool.Exec(ctx, `
+		WITH made AS (INSERT INTO api_keys (name, hash, roles, queues) VALUES ($1, $2, $3, $4) RETURNING name)
+		INSERT INTO operator_actions (actor, action, target, reason, affected) SELECT $5, 'key.create', name, $6, 1 FROM made`,
+		strings.TrimSpace(name), hash[:], roles, queues, who.Actor, who.Reason)
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) && pgErr.Code == uniqueViolation {
 		return "", ErrKeyExists
@@ -129,8 +135,11 @@ func (k *APIKeys) List(ctx context.Context) ([]APIKey, error) {
 }
 
 // Revoke ends a key within ten seconds. It returns ErrUnknownKey.
-func (k *APIKeys) Revoke(ctx context.Context, name string) error {
-	tag, err := k.pool.Exec(ctx, `UPDATE api_keys SET revoked_at = now() WHERE name = $1 AND revoked_at IS NULL`, name)
+func (k *APIKeys) Revoke(ctx context.Context, name string, who Operator) error {
+	tag, err := k.pool.Exec(ctx, `
+		WITH ended AS (UPDATE api_keys SET revoked_at = now() WHERE name = $1 AND revoked_at IS NULL RETURNING name)
+		INSERT INTO operator_actions (actor, action, target, reason, affected) SELECT $2, 'key.revoke', name, $3, 1 FROM ended`,
+		name, who.Actor, who.Reason)
 	if err != nil {
 		return fmt.Errorf("revoke an API key: %w", err)
 	}

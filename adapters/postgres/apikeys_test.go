@@ -14,7 +14,7 @@ import (
 func TestAPIKeys(t *testing.T) {
 	pool := newPool(t)
 	keys := postgres.NewAPIKeys(pool)
-	key, err := keys.Create(t.Context(), "kiosk", []string{"reception"}, []string{"queue-1"})
+	key, err := keys.Create(t.Context(), "kiosk", []string{"reception"}, []string{"queue-1"}, postgres.Operator{Actor: "ada"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,17 +31,17 @@ func TestAPIKeys(t *testing.T) {
 			t.Errorf("%q: %v", wrong, err)
 		}
 	}
-	if _, err := keys.Create(t.Context(), "kiosk", []string{"admin"}, nil); !errors.Is(err, postgres.ErrKeyExists) {
+	if _, err := keys.Create(t.Context(), "kiosk", []string{"admin"}, nil, postgres.Operator{Actor: "ada"}); !errors.Is(err, postgres.ErrKeyExists) {
 		t.Errorf("a second key of the name: %v", err)
 	}
 	var rows string
 	if err := pool.QueryRow(t.Context(), "SELECT string_agg(k::text, '') FROM api_keys k").Scan(&rows); err != nil || strings.Contains(rows, key) {
 		t.Errorf("the table has the key itself: %v", err)
 	}
-	if err := keys.Revoke(t.Context(), "kiosk"); err != nil {
+	if err := keys.Revoke(t.Context(), "kiosk", postgres.Operator{Actor: "ada"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := keys.Revoke(t.Context(), "kiosk"); !errors.Is(err, postgres.ErrUnknownKey) {
+	if err := keys.Revoke(t.Context(), "kiosk", postgres.Operator{Actor: "ada"}); !errors.Is(err, postgres.ErrUnknownKey) {
 		t.Errorf("revoked twice: %v", err)
 	}
 	// Another process, which has not seen the key before, refuses it at once.

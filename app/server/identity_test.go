@@ -12,6 +12,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/rlapp/rlapp/adapters/oidc/oidctest"
+	"github.com/rlapp/rlapp/adapters/postgres"
 	"github.com/rlapp/rlapp/app/server"
 )
 
@@ -177,7 +178,7 @@ func TestHoldersOfKeys(t *testing.T) {
 	r := start(t, server.RoleAll, c)
 	create := func(name string, roles, queues []string) string {
 		t.Helper()
-		key, err := server.CreateKey(t.Context(), c, name, roles, queues)
+		key, err := server.CreateKey(t.Context(), c, name, roles, queues, postgres.Operator{Actor: "ada"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,7 +186,7 @@ func TestHoldersOfKeys(t *testing.T) {
 	}
 	desk := create("desk-1", []string{"reception", "display"}, []string{"queue-1"})
 	operator, revoked := create("ada", []string{"operator"}, nil), create("kiosk-0", []string{"reception"}, nil)
-	if err := server.RevokeKey(t.Context(), c, "kiosk-0"); err != nil {
+	if err := server.RevokeKey(t.Context(), c, "kiosk-0", postgres.Operator{Actor: "ada"}); err != nil {
 		t.Fatal(err)
 	}
 	for name, tt := range map[string]struct {
@@ -226,7 +227,7 @@ func TestHoldersOfKeys(t *testing.T) {
 func TestRequestsOfACallerAreBounded(t *testing.T) {
 	c := load(t, "Auth__ApiKeys=true", "Api__RequestsPerMinute=3")
 	r := start(t, server.RoleAll, c)
-	key, err := server.CreateKey(t.Context(), c, "ada", []string{"operator"}, nil)
+	key, err := server.CreateKey(t.Context(), c, "ada", []string{"operator"}, nil, postgres.Operator{Actor: "ada"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,9 +11,9 @@ import (
 
 // CreateKey makes an API key in the configured database and returns it. It returns
 // postgres.ErrKeyExists where the name is taken.
-func CreateKey(ctx context.Context, c config.Config, name string, roles, queues []string) (key string, err error) {
+func CreateKey(ctx context.Context, c config.Config, name string, roles, queues []string, who postgres.Operator) (key string, err error) {
 	err = withKeys(ctx, c, func(keys *postgres.APIKeys) (err error) {
-		key, err = keys.Create(ctx, name, roles, queues)
+		key, err = keys.Create(ctx, name, roles, queues, who)
 		return err
 	})
 	return key, err
@@ -29,8 +29,8 @@ func ListKeys(ctx context.Context, c config.Config) (list []postgres.APIKey, err
 }
 
 // RevokeKey ends an API key. It returns postgres.ErrUnknownKey where there is none.
-func RevokeKey(ctx context.Context, c config.Config, name string) error {
-	return withKeys(ctx, c, func(keys *postgres.APIKeys) error { return keys.Revoke(ctx, name) })
+func RevokeKey(ctx context.Context, c config.Config, name string, who postgres.Operator) error {
+	return withKeys(ctx, c, func(keys *postgres.APIKeys) error { return keys.Revoke(ctx, name, who) })
 }
 
 func withKeys(ctx context.Context, c config.Config, work func(*postgres.APIKeys) error) error {

@@ -60,7 +60,7 @@ func (k *keyed) key(name string, queues []string, roles ...httpapi.Role) string 
 	for i, r := range roles {
 		names[i] = string(r)
 	}
-	key, err := k.keys.Create(k.t.Context(), name, names, queues)
+	key, err := k.keys.Create(k.t.Context(), name, names, queues, postgres.Operator{Actor: "ada"})
 	if err != nil {
 		k.t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestTheActorIsTheCaller(t *testing.T) {
 func TestARevokedKeyEnds(t *testing.T) {
 	k := newKeyed(t, httpapi.Config{})
 	key := k.key("kiosk", nil, httpapi.Reception)
-	if err := k.keys.Revoke(t.Context(), "kiosk"); err != nil {
+	if err := k.keys.Revoke(t.Context(), "kiosk", postgres.Operator{Actor: "ada"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := k.ask(key, http.MethodPost, "/api/waiting-room/check-in", johnDoe); got.status != http.StatusUnauthorized {

@@ -159,7 +159,7 @@ func readReport(path string) (report, error) {
 }
 
 const (
-	tableBegin = "<!-- table: written by bench -- --render -->"
+	tableBegin = "<!-- table: written by bench -- render -->"
 	tableEnd   = "<!-- end of table -->"
 )
 

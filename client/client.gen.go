@@ -598,7 +598,7 @@ type Checkpoint struct {
 	// Example: 0
 	EventsBehind int64 `json:"eventsBehind"`
 
-	// EventsGivenUp Events that it failed on after its retries, since its last rebuild.
+	// EventsGivenUp Events that it gave up after its retries, since its last rebuild, and that still wait for a person or are being replayed.
 	//
 	// Example: 0
 	EventsGivenUp int64 `json:"eventsGivenUp"`
@@ -633,7 +633,7 @@ type Checkpoint struct {
 	// Example: 0
 	RebuiltEvents int64 `json:"rebuiltEvents"`
 
-	// Status Stale: behind, and no progress for five minutes. Failed: it gave events up; rebuild it once the cause is mended.
+	// Status Stale: behind, and no progress for five minutes. Failed: it gave events up that still wait; replay them, or rebuild it, once the cause is mended.
 	//
 	// Example: UpToDate
 	Status CheckpointStatus `json:"status"`
@@ -642,7 +642,7 @@ type Checkpoint struct {
 	UpdatedAt *time.Time `json:"updatedAt"`
 }
 
-// CheckpointStatus Stale: behind, and no progress for five minutes. Failed: it gave events up; rebuild it once the cause is mended.
+// CheckpointStatus Stale: behind, and no progress for five minutes. Failed: it gave events up that still wait; replay them, or rebuild it, once the cause is mended.
 //
 // Example: UpToDate
 type CheckpointStatus string

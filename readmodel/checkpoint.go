@@ -59,13 +59,15 @@ type Checkpoint struct {
 	EventsProcessed int64
 	RebuiltAt       *time.Time
 	UpdatedAt       *time.Time
-	// Behind is the number of stored events that the projection has not applied.
+	// Behind is the number of stored events with positions above LastPosition; what the
+	// projection lacks below is not counted.
 	Behind int64
-	// GivenUp is the number of events that the projection failed on after its
-	// retries, since its last rebuild.
+	// GivenUp is the number of events that the projection gave up after its retries,
+	// since its last rebuild, and that still wait for a person or are being replayed.
 	GivenUp int64
-	// Age is 0 for a projection that has applied everything; else how long ago its
-	// checkpoint moved, or how old the first event is that it lacks.
+	// Age is 0 for a projection that is not Behind and has nothing GivenUp. Else it is the
+	// longer of how long its checkpoint has stood still while events wait, and how long ago
+	// it gave up the first of GivenUp.
 	Age time.Duration
 }
 

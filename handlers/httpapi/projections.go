@@ -13,13 +13,13 @@ import (
 // checkpoint says how far a projection has come.
 type checkpoint struct {
 	ProjectionID    string     `json:"projectionId" example:"monitor"`
-	Status          string     `json:"status" enum:"UpToDate,CatchingUp,Stale,Failed,Rebuilding" doc:"Stale: behind, and no progress for five minutes. Failed: it gave events up; rebuild it once the cause is mended." example:"UpToDate"`
+	Status          string     `json:"status" enum:"UpToDate,CatchingUp,Stale,Failed,Rebuilding" doc:"Stale: behind, and no progress for five minutes. Failed: it gave events up that still wait; replay them, or rebuild it, once the cause is mended." example:"UpToDate"`
 	LastPosition    int64      `json:"lastPosition" doc:"Global position of the last applied event." example:"1042"`
 	LastEventID     *string    `json:"lastEventId" example:"7d3c1f0a-52b6-4c1e-8a94-0f6d2b9e4c55"`
 	LastEventName   *string    `json:"lastEventName" example:"PatientCheckedIn"`
 	EventsProcessed int64      `json:"eventsProcessed" example:"1042"`
 	EventsBehind    int64      `json:"eventsBehind" doc:"Stored events behind its last one." example:"0"`
-	EventsGivenUp   int64      `json:"eventsGivenUp" doc:"Events that it failed on after its retries, since its last rebuild." example:"0"`
+	EventsGivenUp   int64      `json:"eventsGivenUp" doc:"Events that it gave up after its retries, since its last rebuild, and that still wait for a person or are being replayed." example:"0"`
 	RebuiltAt       *time.Time `json:"rebuiltAt" example:"2026-02-19T03:00:12Z"`
 	UpdatedAt       *time.Time `json:"updatedAt" example:"2026-02-19T10:12:31Z"`
 	RebuiltEvents   int64      `json:"rebuiltEvents" doc:"While it is rebuilt by this process: the events applied so far." example:"0"`

@@ -13,15 +13,17 @@ import (
 
 // Plugin is one team's set of handlers.
 type Plugin struct {
-	// Name is the team's or the feature's name: lower-case letters, digits and
-	// dashes. With a handler's name it names the queue, so it is public API: a
-	// renamed plugin starts with an empty queue, and the old one fills up.
+	// Name is the team's or the feature's name: a lower-case letter, then up to 40
+	// lower-case letters, digits and dashes. With a handler's name it names the queue,
+	// so it is public API: a renamed plugin starts with an empty queue, and the old one
+	// fills up.
 	Name string
-	// Handlers are made with On and OnTx.
+	// Handlers are made with On and OnTx, at least one. Their names have the form of
+	// Name and are public API as well.
 	Handlers []Handler
 }
 
-// Handler reacts to one kind of event.
+// Handler reacts to one kind of event. On and OnTx make it.
 type Handler struct {
 	name  string
 	event string
@@ -36,7 +38,14 @@ type Handler struct {
 // of patients, one at a time: after a crash an event may come again, so what it
 // does must bear repeating; Metadata.EventID tells the same event. An error is
 // retried, and after Config.MaxRetries the event is set aside for a person and
-// the next one comes. ctx ends when the process stops.
+// the next one comes.
+//
+// ctx has no deadline, and a call that hangs holds the queue up: give it one of its own.
+// When the process stops, the event in hand may be finished, over RabbitMQ within
+// rabbitmq.Config.CloseTimeout; then ctx ends, and the event comes again. That is why an
+// error that wraps context.Canceled is never set aside: the event comes again, for ever,
+// and holds up what is behind it. So do not return the cancellation of a context of your
+// own as it is; the end of its deadline, context.DeadlineExceeded, is an error like others.
 func On[E schema.Event](name string, handle func(ctx context.Context, e E, m schema.Metadata) error) Handler {
 	var zero E
 	return Handler{name: name, event: zero.EventName(), handle: func(ctx context.Context, r schema.Recorded) error {
@@ -54,7 +63,9 @@ func On[E schema.Event](name string, handle func(ctx context.Context, e E, m sch
 // the database is away, or gives the transaction up for the sake of others, the event
 // comes again and is not set aside.
 //
-// The function must not end tx, and what it does elsewhere is as with On.
+// The function must not end tx. What it does elsewhere is as with On, and so are ctx and
+// errors, but for a deadline of its own that ends a statement of tx: that looks like a
+// database that is away.
 func OnTx[E schema.Event](name string, handle func(ctx context.Context, tx pgx.Tx, e E, m schema.Metadata) error) Handler {
 	var zero E
 	return Handler{name: name, event: zero.EventName(), handleTx: func(ctx context.Context, tx pgx.Tx, r schema.Recorded) error {
@@ -96,8 +107,9 @@ func (p Plugin) queue(h Handler) Queue {
 
 var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,40}$`)
 
-// Validate returns every mistake in the plugins at once: names that are not
-// usable or not unique, and plugins without handlers.
+// Validate returns every mistake in the plugins at once, joined, or nil: names that are
+// not usable, handlers of one plugin and name, handlers that On or OnTx did not make, and
+// plugins without handlers.
 func Validate(plugins []Plugin) error {
 	var errs []error
 	seen := map[string]bool{}

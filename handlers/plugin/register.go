@@ -33,8 +33,10 @@ type Config struct {
 // Subscribers makes the subscriber of one queue.
 type Subscribers func(Queue) (message.Subscriber, error)
 
-// Register returns a router plugin that adds the handlers of all plugins, or
-// every mistake in them. store takes the events that a handler gives up.
+// Register returns a router plugin that adds the handlers of all plugins, or what
+// Validate says of them, or that Config.Transactions is missing. The router plugin, which
+// the router runs at its start, fails where a subscriber cannot be made. store takes the
+// events that a handler gives up.
 func Register(
 	plugins []Plugin, subscribers Subscribers, store message.Publisher, logger *slog.Logger, config Config,
 ) (message.RouterPlugin, error) {

@@ -2,5 +2,6 @@
 // keep failing on, so that it holds nothing else up and can be replayed.
 //
 // On the way of a check-in it stands between the transport and a handler. It imports
-// schema and Watermill; handlers/projection and handlers/plugin import it.
+// schema and Watermill; handlers/projection, handlers/plugin, handlers/httpapi and
+// app/server import it.
 package poison

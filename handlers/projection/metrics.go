@@ -90,7 +90,8 @@ const scrapeTimeout = 2 * time.Second
 
 var (
 	checkpointAge = prometheus.NewDesc("projection_checkpoint_age_seconds",
-		"0 for a projection that has caught up; else the time since its checkpoint moved.", []string{"projection"}, nil)
+		"0 for a projection that has applied everything; else how long its checkpoint has stood still while events wait, "+
+			"or how long an event that it gave up has waited for a replay or a rebuild, whichever is longer.", []string{"projection"}, nil)
 	checkpointPosition = prometheus.NewDesc("projection_checkpoint_position",
 		"Global position of the last event that the projection applied.", []string{"projection"}, nil)
 )

@@ -2,7 +2,7 @@
 // data, free ports on loopback, its own Erlang cookie and name server, gone when
 // the binary ends. It does not touch, and does not need, what listens on 5672.
 //
-// Only tests may import it. It stands beside the way of a check-in, at the place
+// Only tests, bench and faults may import it. It stands beside the way of a check-in, at the place
 // where the relay hands events to the broker.
 //
 // It needs Debian's package rabbitmq-server. Where that is missing, as on a

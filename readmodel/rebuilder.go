@@ -16,8 +16,8 @@ func (e *RebuildRunningError) Error() string {
 	return fmt.Sprintf("projection %q is being rebuilt; wait until that has ended", e.ProjectionID)
 }
 
-// Rebuilder runs rebuilds in the background, at most one of a projection. It is safe for
-// concurrent use.
+// Rebuilder runs rebuilds in the background, at most one of a projection in all
+// processes. It is safe for concurrent use.
 type Rebuilder struct {
 	store  *Store
 	logger *slog.Logger
@@ -40,7 +40,8 @@ func NewRebuilder(store *Store, logger *slog.Logger) *Rebuilder {
 }
 
 // Start begins the rebuilds, which run one after another, once record has noted them. It
-// returns *RebuildRunningError, or record's error, and begins none.
+// returns *RebuildRunningError where this process or another one rebuilds one of the
+// projections, or record's error, and begins none.
 func (r *Rebuilder) Start(record func() error, projections ...Projection) error {
 	return r.start(record, r.store.Rebuild, "rebuild", projections...)
 }
@@ -49,10 +50,14 @@ func (r *Rebuilder) Start(record func() error, projections ...Projection) error 
 // record has noted it. It returns *RebuildRunningError or record's error, or
 // *NotFoundError or *PreviousError where that cannot be.
 func (r *Rebuilder) RollBack(ctx context.Context, record func() error, p Projection) error {
-	if err := r.store.canRollBack(ctx, p); err != nil {
-		return err
+	// Looked at after the lock: a rollback that runs has taken the kept tables.
+	possible := func() error {
+		if err := r.store.canRollBack(ctx, p); err != nil {
+			return err
+		}
+		return record()
 	}
-	return r.start(record, func(ctx context.Context, p Projection, progress func(Progress)) (int64, error) {
+	return r.start(possible, func(ctx context.Context, p Projection, progress func(Progress)) (int64, error) {
 		return 0, r.store.RollBack(ctx, p, progress)
 	}, "rollback", p)
 }
@@ -62,6 +67,9 @@ func Unrecorded() error { return nil }
 
 // rebuilding makes one projection's tables.
 type rebuilding func(ctx context.Context, p Projection, progress func(Progress)) (events int64, err error)
+
+// lookForLocks bounds the look whether other processes are rebuilding.
+const lookForLocks = 5 * time.Second
 
 func (r *Rebuilder) start(record func() error, work rebuilding, what string, projections ...Projection) error {
 	claim := func() error {
@@ -80,7 +88,17 @@ func (r *Rebuilder) start(record func() error, work rebuilding, what string, pro
 			delete(r.running, p.ID)
 		}
 	}
-	return r.begin(claim, release, record, func() {
+	// The work takes each lock itself when it gets there: of two processes that are asked
+	// before, one may find that the other has begun. It does nothing, and logs it.
+	unlocked := func() error {
+		ctx, cancel := context.WithTimeout(r.ctx, lookForLocks)
+		defer cancel()
+		if err := r.store.notRebuilding(ctx, projections); err != nil {
+			return err
+		}
+		return record()
+	}
+	return r.begin(claim, release, unlocked, func() {
 		// One after another: each holds a connection for as long as it takes.
 		for _, p := range projections {
 			r.run(work, what, p)
@@ -140,7 +158,8 @@ func (e *QueueRebuildError) Error() string {
 }
 
 // StartQueue begins to rebuild one queue in all projections, once record has noted it, or
-// returns *QueueRebuildError or record's error.
+// returns *QueueRebuildError or record's error. Rebuilds of whole projections, here or in
+// other processes, are no hindrance: until they end, the live rows are what readers see.
 func (r *Rebuilder) StartQueue(record func() error, queueID string) error {
 	claim := func() error {
 		if r.queues[queueID] || len(r.queues) >= maxQueues {
@@ -219,7 +238,7 @@ func (r *Rebuilder) resume(ctx context.Context) bool {
 	}
 	for _, state := range unfinished {
 		if p, known := ProjectionByID(state.ProjectionID); known && !r.Running(p.ID) {
-			_ = r.Start(Unrecorded, p) // one that runs elsewhere says so in the log
+			_ = r.Start(Unrecorded, p) // one that runs elsewhere is refused
 		}
 	}
 	return len(unfinished) > 0
@@ -251,9 +270,12 @@ func (r *Rebuilder) run(work rebuilding, what string, p Projection) {
 	var running *RebuildRunningError
 	switch {
 	case errors.As(err, &running):
-		logger.DebugContext(r.ctx, "another process does it")
+		// Who asked for it was told that it begins.
+		logger.InfoContext(r.ctx, "another process has begun to rebuild it; this one does nothing")
 	case err != nil && r.ctx.Err() != nil:
 		logger.InfoContext(r.ctx, what+" broken off; the next process goes on with it", "ProcessingDurationMs", took)
+	case Passing(err):
+		logger.WarnContext(r.ctx, what+" was interrupted; it goes on in a while", "ProcessingDurationMs", took, "error", err)
 	case err != nil:
 		logger.ErrorContext(r.ctx, what+" failed; the read model is as it was", "EventType", "ProjectionError", "ProcessingDurationMs", took, "error", err)
 	default:

@@ -132,6 +132,31 @@ func (s *Store) canRollBack(ctx context.Context, p Projection) error {
 	return previousFits(p, kept, fits)
 }
 
+// notRebuilding returns *RebuildRunningError for the first of the projections that any
+// process is rebuilding. It looks at the locks and takes none, not even for a moment:
+// that could be the moment in which a rebuild tries its own.
+func (s *Store) notRebuilding(ctx context.Context, projections []Projection) error {
+	ids := make([]string, len(projections))
+	for i, p := range projections {
+		ids[i] = p.ID
+	}
+	var running string
+	err := s.pool.QueryRow(ctx, `
+		SELECT p.id FROM unnest($2::text[]) WITH ORDINALITY AS p (id, place)
+		WHERE EXISTS (
+			SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+			WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.granted
+			  AND l.classid = $1 AND l.objid = (hashtext(p.id)::bigint & 4294967295)::oid AND l.objsubid = 2) -- a lock of two integers
+		ORDER BY p.place LIMIT 1`, rebuildLockClass, ids).Scan(&running)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look for running rebuilds: %w", err)
+	}
+	return &RebuildRunningError{ProjectionID: running}
+}
+
 func previousFits(p Projection, kept aside, fits bool) error {
 	switch {
 	case kept.schema == "":

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rlapp/rlapp/adapters/postgres/postgrestest"
 	"github.com/rlapp/rlapp/handlers/command"
 	"github.com/rlapp/rlapp/handlers/httpapi"
 	"github.com/rlapp/rlapp/readmodel"
@@ -59,5 +60,30 @@ func TestWhatIsDoneMayBeginAgain(t *testing.T) {
 	eventually(t, func() bool { return f.get("/api/projections/monitor/rebuild").json(t)["status"] == "DONE" })
 	if got := f.post("/api/projections/monitor/rebuild/rollback", `{"actor":"ada"}`); got.status != http.StatusAccepted {
 		t.Error(got)
+	}
+}
+
+// Another API process answers for a rebuild as the one that runs it does.
+func TestWhatAnotherProcessRebuildsIsAConflict(t *testing.T) {
+	connString := postgrestest.Migrated(t)
+	f, other := newFixtureOn(t, connString), newFixtureOn(t, connString)
+	f.post("/api/waiting-room/check-in", johnDoe)
+	asked := 0
+	_, err := f.views.Rebuild(t.Context(), readmodel.Monitor, func(readmodel.Progress) {
+		asked++
+		for _, got := range []answer{
+			other.post("/api/projections/rebuild?projectionId=monitor&actor=ada", ""), other.post("/api/projections/rebuild", ""),
+			other.post("/api/projections/monitor/rebuild/rollback", `{"actor":"ada"}`),
+		} {
+			if got.status != http.StatusConflict || got.json(t)["code"] != "rebuild_running" {
+				t.Error(got)
+			}
+		}
+	})
+	if err != nil || asked == 0 {
+		t.Errorf("asked %d times, error %v", asked, err)
+	}
+	if n := f.count("SELECT count(*) FROM operator_actions"); n != 0 {
+		t.Errorf("%d actions were recorded that began nothing", n)
 	}
 }

@@ -1716,7 +1716,7 @@ type RetentionRun struct {
 	// ArchivedEvents Example: 120000
 	ArchivedEvents int64 `json:"archivedEvents"`
 
-	// EndedAt Null while it runs.
+	// EndedAt Null while it runs, and after a kill until the next run.
 	//
 	// Example: 2026-02-19T02:00:41Z
 	EndedAt *time.Time `json:"endedAt"`

@@ -12,7 +12,8 @@ import (
 type RetentionRun struct {
 	ID        int64
 	StartedAt time.Time
-	// EndedAt is nil while it runs, and where its process ended before it did.
+	// EndedAt is nil while it runs. A process that was killed leaves it nil, too, until
+	// the next run begins, within ten minutes while an API is up: that sets it, and Error.
 	EndedAt        *time.Time
 	ArchivedEvents int64
 	// HeldQueues are those of which old events stayed, since somebody has been waiting

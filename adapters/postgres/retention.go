@@ -55,48 +55,51 @@ func (r *Retention) Start() {
 	}
 }
 
-// retryRetention is the pause after a run that failed.
-const retryRetention = 10 * time.Minute
+// lookAgain is the most time between two looks whether a run is due: the last one may
+// have failed, and that of another process may have been broken off.
+const lookAgain = 10 * time.Minute
 
-// Run runs by schedule until ctx ends. The first run is due when the last one of any
-// process is Every ago.
+// Run runs by schedule until ctx ends. A run is due when the last one of any process
+// began Every ago, or did not do all of its work.
 func (r *Retention) Run(ctx context.Context) error {
+	asked := false
 	for {
-		wait, err := r.due(ctx)
-		if err == nil && wait <= 0 {
-			err = r.once(ctx)
-			wait = r.config.Every
+		wait, err := r.once(ctx, asked)
+		if err != nil {
+			wait = lookAgain
 		}
 		if err != nil && ctx.Err() == nil {
-			r.logger.WarnContext(ctx, "archiving and pruning failed; it is tried again", "error", err, "retryIn", retryRetention)
-			wait = min(wait, retryRetention)
-			if wait <= 0 {
-				wait = retryRetention
-			}
+			r.logger.WarnContext(ctx, "archiving and pruning failed; it is tried again", "error", err, "retryIn", wait)
 		}
-		timer := time.NewTimer(wait)
+		timer := time.NewTimer(min(wait, lookAgain))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
 			return nil
 		case <-r.now:
 			timer.Stop()
-			if err := r.once(ctx); err != nil && ctx.Err() == nil {
-				r.logger.WarnContext(ctx, "archiving and pruning failed", "error", err)
-			}
+			asked = true
 		case <-timer.C:
+			asked = false
 		}
 	}
 }
 
-// due returns how long to wait for the next run.
-func (r *Retention) due(ctx context.Context) (time.Duration, error) {
+// querier is a pool or a session.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// due returns how long to wait for the next run. One that has not ended counts as broken
+// off: the lock tells where it goes on in another process.
+func (r *Retention) due(ctx context.Context, q querier) (time.Duration, error) {
 	var seconds float64
-	err := r.pool.QueryRow(ctx, `
-		SELECT coalesce(extract(epoch FROM max(started_at) + $1::interval - now()), 0)::float8 FROM retention_runs WHERE error IS NULL`,
-		r.config.Every).Scan(&seconds)
+	err := q.QueryRow(ctx, `
+		SELECT coalesce((
+			SELECT CASE WHEN ended_at IS NOT NULL AND error IS NULL THEN extract(epoch FROM started_at + $1::interval - now()) END
+			FROM retention_runs ORDER BY id DESC LIMIT 1), 0)::float8`, r.config.Every).Scan(&seconds)
 	if err != nil {
-		return retryRetention, fmt.Errorf("look for the last run: %w", err)
+		return 0, fmt.Errorf("look for the last run: %w", err)
 	}
 	return time.Duration(seconds * float64(time.Second)), nil
 }
@@ -104,11 +107,15 @@ func (r *Retention) due(ctx context.Context) (time.Duration, error) {
 // retentionLock is held by the process that runs.
 const retentionLock = 0x524c4156 // "RLAV"
 
-// once runs, unless another process does.
-func (r *Retention) once(ctx context.Context) error {
+// once runs where a run is due or was asked for, unless another process does, and
+// returns how long to wait for the next.
+func (r *Retention) once(ctx context.Context, asked bool) (wait time.Duration, err error) {
+	if wait, err = r.due(ctx, r.pool); err != nil || wait > 0 && !asked {
+		return wait, err
+	}
 	conn, err := r.pool.Acquire(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	session := conn.Hijack() // its end ends the lock
 	defer func() {
@@ -118,11 +125,30 @@ func (r *Retention) once(ctx context.Context) error {
 		_ = session.Close(closing)
 	}()
 	var free bool
-	if err := session.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", retentionLock).Scan(&free); err != nil || !free {
-		return err
+	if err := session.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", retentionLock).Scan(&free); err != nil {
+		return 0, err
 	}
+	if !free {
+		r.logger.InfoContext(ctx, "another process is archiving and pruning")
+		return lookAgain, nil
+	}
+	// Another process's run may have ended since the first look.
+	if wait, err = r.due(ctx, session); err != nil || wait > 0 && !asked {
+		return wait, err
+	}
+	return r.config.Every, r.run(ctx, session)
+}
+
+// killed is the error of a run that could not write its own.
+const killed = "broken off, since its process was killed; when, is not known: the next run found it"
+
+// run runs, on the session that holds the lock.
+func (r *Retention) run(ctx context.Context, session *pgx.Conn) error {
 	var id int64
-	if err := session.QueryRow(ctx, "INSERT INTO retention_runs DEFAULT VALUES RETURNING id").Scan(&id); err != nil {
+	err := session.QueryRow(ctx, `
+		WITH killed AS (UPDATE retention_runs SET ended_at = now(), error = $1 WHERE ended_at IS NULL)
+		INSERT INTO retention_runs DEFAULT VALUES RETURNING id`, killed).Scan(&id)
+	if err != nil {
 		return err
 	}
 	done, failed := r.work(ctx)
@@ -134,6 +160,9 @@ type retained struct {
 	Archived
 	lag, outbox, poison, answers, handled int64
 }
+
+// errBrokenOff is that of a run whose process was told to stop.
+var errBrokenOff = errors.New("broken off, since its process was stopping; the next run goes on with it")
 
 // work goes on where a part fails, and returns all that failed.
 func (r *Retention) work(ctx context.Context) (done retained, err error) {
@@ -155,6 +184,9 @@ func (r *Retention) work(ctx context.Context) (done retained, err error) {
 	part(AnswersKept, func() (err error) { done.answers, err = r.store.ForgetAnswers(ctx); return err })
 	part(HandledKept, func() (err error) { done.handled, err = NewHandledEvents(r.pool).Forget(ctx); return err })
 	part(1, func() (err error) { done.outbox, err = r.config.PruneOutbox(ctx); return err })
+	if ctx.Err() != nil { // parts were left out
+		errs = append([]error{errBrokenOff}, errs...)
+	}
 	return done, errors.Join(errs...)
 }
 
@@ -174,7 +206,12 @@ func (r *Retention) prune(ctx context.Context, table, column string, age time.Du
 	}
 }
 
+// recordTimeout bounds the record of a run, which is written although the process stops.
+const recordTimeout = 5 * time.Second
+
 func (r *Retention) record(ctx context.Context, session *pgx.Conn, id int64, done retained, failed error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
 	var reason *string
 	if failed != nil {
 		text := failed.Error()

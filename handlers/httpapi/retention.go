@@ -16,7 +16,7 @@ type retentionRunsRequest struct {
 type retentionRun struct {
 	ID             int64      `json:"id" example:"7"`
 	StartedAt      time.Time  `json:"startedAt" example:"2026-02-19T02:00:00Z"`
-	EndedAt        *time.Time `json:"endedAt" doc:"Null while it runs." example:"2026-02-19T02:00:41Z"`
+	EndedAt        *time.Time `json:"endedAt" doc:"Null while it runs, and after a kill until the next run." example:"2026-02-19T02:00:41Z"`
 	ArchivedEvents int64      `json:"archivedEvents" example:"120000"`
 	HeldQueues     int64      `json:"heldQueues" doc:"Queues of which old events stayed, since a patient has not been completed or cancelled for that long." example:"1"`
 	PrunedLagRows  int64      `json:"prunedLagRows" example:"45000"`

@@ -13,10 +13,10 @@ import (
 	"github.com/rlapp/rlapp/infrastructure/promql"
 )
 
-// appMetrics are the metrics that RLAPP's services expose. That they do is for the test of app/server to say.
+// appMetrics are the metrics that RLAPP's services expose. That they do is for the test of app to say.
 var appMetrics = slices.Concat(
 	[]string{
-		"event_processing_lag_ms", "event_processing_failures_total", "events_dispatched_total",
+		"event_processing_lag_ms", "event_processing_failures_total", "event_store_away", "events_dispatched_total",
 		"outbox_pending_count", "outbox_parked_count", "outbox_oldest_pending_age_seconds", "poison_waiting_count",
 		"projection_checkpoint_age_seconds", "projection_checkpoint_position",
 		"pgxpool_acquired_conns", "pgxpool_idle_conns", "pgxpool_max_conns", "pgxpool_total_conns",

@@ -127,6 +127,8 @@ func TestAlertsSayWhatToDo(t *testing.T) {
 		"OutboxEventsParked":        "Look at them",
 		"EventsGivenUp":             "Read why",
 		"ServiceDown":               "Restart it",
+		"DatabaseAway":              "Bring PostgreSQL back",
+		"DeadLetters":               "See what to do with them in docs/operations.md, Dead letters",
 	}
 	found := map[string]string{}
 	for _, group := range file.Groups {

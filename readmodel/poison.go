@@ -48,7 +48,7 @@ func (s *Store) PoisonGroups(ctx context.Context, after PoisonGroup, limit int) 
 	return groups, nil
 }
 
-// PoisonMessage is one message that a handler gave up.
+// PoisonMessage is one message that a handler gave up, without its content.
 type PoisonMessage struct {
 	ID        int64
 	MessageID string
@@ -56,18 +56,22 @@ type PoisonMessage struct {
 	EventName *string
 	QueueID   *string
 	Reason    string
-	Stack     string
 	Attempts  int
 	Group     string
 	Status    string
-	Payload   []byte
-	Metadata  map[string]string
 	CreatedAt time.Time
 	SettledAt *time.Time
 }
 
-const poisonColumns = `id, message_id, handler, event_name, aggregate_id, reason, stack, attempts, failure_group, status,
-	payload, metadata, created_at, settled_at`
+// WholePoisonMessage is one with its content, which may be large.
+type WholePoisonMessage struct {
+	PoisonMessage
+	Stack    string
+	Payload  []byte
+	Metadata map[string]string
+}
+
+const poisonColumns = `id, message_id, handler, event_name, aggregate_id, reason, attempts, failure_group, status, created_at, settled_at`
 
 // PoisonKind selects poisoned messages. An empty field selects all.
 type PoisonKind struct {
@@ -91,6 +95,7 @@ func (k PoisonKind) String() string {
 }
 
 // PoisonMessages returns messages of a kind behind an id, oldest first, at most limit.
+// Their content is not read.
 func (s *Store) PoisonMessages(ctx context.Context, kind PoisonKind, after int64, limit int) ([]PoisonMessage, error) {
 	rows, err := s.pool.Query(ctx, `
 		SELECT `+poisonColumns+` FROM poison_messages
@@ -107,12 +112,12 @@ func (s *Store) PoisonMessages(ctx context.Context, kind PoisonKind, after int64
 }
 
 // PoisonMessage returns one message, or *NotFoundError.
-func (s *Store) PoisonMessage(ctx context.Context, id int64) (PoisonMessage, error) {
-	rows, err := s.pool.Query(ctx, `SELECT `+poisonColumns+` FROM poison_messages WHERE id = $1`, id)
+func (s *Store) PoisonMessage(ctx context.Context, id int64) (WholePoisonMessage, error) {
+	rows, err := s.pool.Query(ctx, `SELECT `+poisonColumns+`, stack, payload, metadata FROM poison_messages WHERE id = $1`, id)
 	if err != nil {
-		return PoisonMessage{}, fmt.Errorf("read a poisoned message: %w", err)
+		return WholePoisonMessage{}, fmt.Errorf("read a poisoned message: %w", err)
 	}
-	return one(rows, pgx.RowToStructByPos[PoisonMessage], "poisoned message", strconv.FormatInt(id, 10))
+	return one(rows, pgx.RowToStructByPos[WholePoisonMessage], "poisoned message", strconv.FormatInt(id, 10))
 }
 
 const (

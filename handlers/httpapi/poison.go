@@ -197,7 +197,7 @@ func (a *api) poisonMessage(ctx context.Context, r *poisonMessageRequest) (*pois
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
-	response := &poisonMessageResponse{Body: toPoisonMessage(m)}
+	response := &poisonMessageResponse{Body: toPoisonMessage(m.PoisonMessage)}
 	response.Body.Stack, response.Body.Metadata = m.Stack, m.Metadata
 	if json.Valid(m.Payload) {
 		response.Body.Payload = json.RawMessage(m.Payload)
@@ -233,15 +233,25 @@ func (a *api) discardPoisonMessage(ctx context.Context, r *poisonMessageOrder) (
 }
 
 func (a *api) rehearsePoison(ctx context.Context, r *rehearsalRequest) (*rehearsalResponse, error) {
-	kind := readmodel.PoisonKind{Status: "WAITING", Handler: r.Body.Handler, Group: r.Body.Group}
-	messages, err := a.views.PoisonMessages(ctx, kind, 0, r.Body.Limit)
+	const waiting = "WAITING"
+	kind := readmodel.PoisonKind{Status: waiting, Handler: r.Body.Handler, Group: r.Body.Group}
+	listed, err := a.views.PoisonMessages(ctx, kind, 0, r.Body.Limit)
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
 	response := &rehearsalResponse{}
-	response.Body.Messages = make([]rehearsed, len(messages))
-	for i, m := range messages {
-		err := a.config.Rehearsals.Rehearse(ctx, m.Handler, m.MessageID, m.Metadata, m.Payload)
+	response.Body.Messages = make([]rehearsed, 0, len(listed))
+	for _, l := range listed {
+		// One content at a time: together they may be more than the memory holds.
+		m, err := a.views.PoisonMessage(ctx, l.ID)
+		var gone *readmodel.NotFoundError
+		if errors.As(err, &gone) || err == nil && m.Status != waiting {
+			continue // somebody settled it meanwhile
+		}
+		if err != nil {
+			return nil, a.fail(ctx, err)
+		}
+		err = a.config.Rehearsals.Rehearse(ctx, m.Handler, m.MessageID, m.Metadata, m.Payload)
 		if ctx.Err() != nil {
 			return nil, a.fail(ctx, ctx.Err())
 		}
@@ -257,7 +267,7 @@ func (a *api) rehearsePoison(ctx context.Context, r *rehearsalRequest) (*rehears
 			one.Outcome, one.Reason = "WOULD_FAIL", err.Error()
 			response.Body.WouldFail++
 		}
-		response.Body.Messages[i] = one
+		response.Body.Messages = append(response.Body.Messages, one)
 	}
 	return response, nil
 }

@@ -150,6 +150,21 @@ func query(pairs ...string) string {
 	return "?" + values.Encode()
 }
 
+// clock and text show what may be missing.
+func clock(t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return t.Format(time.RFC3339)
+}
+
+func text(s *string) string {
+	if s == nil {
+		return "-"
+	}
+	return *s
+}
+
 // user is who acts unless --actor says otherwise.
 func user() string {
 	if name := os.Getenv("USER"); name != "" {

@@ -105,17 +105,3 @@ type outboxDiscard struct {
 func (c outboxDiscard) Run(o operator) error {
 	return o.act(c.operatorFlags, fmt.Sprintf("/api/outbox/%d/discard", c.ID), map[string]any{"actor": c.Actor, "reason": c.Reason})
 }
-
-func clock(t *time.Time) string {
-	if t == nil {
-		return "-"
-	}
-	return t.Format(time.RFC3339)
-}
-
-func text(s *string) string {
-	if s == nil {
-		return "-"
-	}
-	return *s
-}

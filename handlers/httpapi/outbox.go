@@ -28,46 +28,6 @@ type outboxEventRequest struct {
 	ID int64 `path:"id" minimum:"1" doc:"The event's id in the outbox." example:"42"`
 }
 
-// By is who acts; it is recorded with what was done. It is exported because huma leaves
-// out embedded structs that are not.
-type By struct {
-	Actor  string `json:"actor,omitempty" maxLength:"128" doc:"Who does it; recorded. Needed unless the caller is authenticated; then it is the caller, whatever stands here." example:"ada"`
-	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Why; recorded." example:"the binding is back"`
-}
-
-// Resolve implements huma.ResolverWithPath.
-func (b *By) Resolve(ctx huma.Context, prefix *huma.PathBuffer) []error {
-	return resolveActor(ctx, &b.Actor, prefix.With("actor"))
-}
-
-func (b By) as() readmodel.Operator { return readmodel.Operator{Actor: b.Actor, Reason: b.Reason} }
-
-// ByQuery is By for an order without a body.
-type ByQuery struct {
-	Actor  string `query:"actor" maxLength:"128" default:"anonymous" doc:"Who does it; recorded."`
-	Reason string `query:"reason" maxLength:"1000" doc:"Why; recorded."`
-}
-
-// Resolve implements huma.Resolver.
-func (b *ByQuery) Resolve(ctx huma.Context) []error {
-	return resolveActor(ctx, &b.Actor, "query.actor")
-}
-
-func (b ByQuery) as() readmodel.Operator { return readmodel.Operator(b) }
-
-// resolveActor puts in who is authenticated, or checks who is named.
-func resolveActor(ctx huma.Context, actor *string, location string) []error {
-	if identity, known := identityOf(ctx.Context()); known {
-		*actor = identity.Name
-		return nil
-	}
-	*actor = strings.TrimSpace(*actor)
-	if fault := actorFault(*actor); fault != "" {
-		return []error{&huma.ErrorDetail{Location: location, Message: fault}}
-	}
-	return nil
-}
-
 type retryEventRequest struct {
 	ID   int64 `path:"id" minimum:"1" doc:"The event's id in the outbox." example:"42"`
 	Body By
@@ -119,15 +79,6 @@ type outboxResponse struct {
 }
 
 type outboxEventResponse struct{ Body outboxEvent }
-
-type operatorResponse struct {
-	Body struct {
-		Success       bool   `json:"success" example:"true"`
-		Message       string `json:"message" doc:"What was done." example:"the event is tried again"`
-		CorrelationID string `json:"correlationId" example:"0b8f5f0e-6c2a-4f0e-9b57-1d0e8f3f6e0f"`
-		Changed       int64  `json:"changed" doc:"Number of events that were changed." example:"1"`
-	}
-}
 
 func (a *api) outboxRoutes(h huma.API) {
 	huma.Register(h, operation("outbox-pending", http.MethodGet, "/api/outbox/pending", "Operations",
@@ -203,17 +154,6 @@ func (a *api) discardOutboxEvent(ctx context.Context, r *discardEventRequest) (*
 
 // minDiscardReason is the shortest reason to throw an event away, in bytes.
 const minDiscardReason = 3
-
-// acted is the answer to an operator.
-func (a *api) acted(ctx context.Context, message string, changed int64, err error) (*operatorResponse, error) {
-	if err != nil {
-		return nil, a.fail(ctx, err)
-	}
-	response := &operatorResponse{}
-	response.Body.Success, response.Body.Message, response.Body.Changed = true, message, changed
-	response.Body.CorrelationID = correlationID(ctx)
-	return response, nil
-}
 
 func toOutboxEvents(events []readmodel.OutboxEvent) []outboxEvent {
 	all := make([]outboxEvent, len(events))

@@ -39,15 +39,19 @@ func (o *outage) enter(now time.Time) bool {
 	return true
 }
 
-// leave notes how a read that entered at a moment ended.
-func (o *outage) leave(entered, now time.Time, failed bool) {
+// leave notes how a read that entered at a moment ended: it failed, its client left
+// before anybody knew, or it was answered.
+func (o *outage) leave(entered, now time.Time, failed, left bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
-	case !failed:
-		o.away, o.trying, o.answered = false, false, now
-	case !o.answered.After(entered):
+	case failed && o.answered.After(entered):
+	case failed:
 		o.away, o.trying, o.next = true, false, now.Add(outagePause)
+	case left:
+		o.trying, o.next = false, now.Add(outagePause)
+	default:
+		o.away, o.trying, o.answered = false, false, now
 	}
 }
 
@@ -68,7 +72,9 @@ func (a *api) refuseWhileAway(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	r := &reading{}
-	defer func() { a.outage.leave(entered, time.Now(), r.failed) }() // also after a panic
+	defer func() { // also after a panic
+		a.outage.leave(entered, time.Now(), r.failed, errors.Is(ctx.Context().Err(), context.Canceled))
+	}()
 	next(huma.WithValue(ctx, readingKey{}, r))
 }
 

@@ -18,17 +18,17 @@ func TestReadsAreRefusedWhileTheDatabaseIsAway(t *testing.T) {
 	enters(true, "beside it")
 	began := now
 	now = now.Add(10 * time.Second)
-	o.leave(began, now, true)
+	o.leave(began, now, true, false)
 	enters(false, "after a failure")
 	now = now.Add(outagePause)
 	enters(true, "one that tries")
 	enters(false, "beside the one that tries")
-	o.leave(now, now.Add(time.Second), true)
+	o.leave(now, now.Add(time.Second), true, false)
 	now = now.Add(time.Second)
 	enters(false, "after another failure")
 	now = now.Add(outagePause)
 	enters(true, "another that tries")
-	o.leave(now, now.Add(time.Millisecond), false)
+	o.leave(now, now.Add(time.Millisecond), false, false)
 	now = now.Add(time.Millisecond)
 	enters(true, "after a success")
 	enters(true, "beside it")
@@ -40,9 +40,29 @@ func TestASlowReadIsNoOutage(t *testing.T) {
 	now := time.Now()
 	o.enter(now)
 	o.enter(now.Add(time.Second))
-	o.leave(now.Add(time.Second), now.Add(2*time.Second), false)
-	o.leave(now, now.Add(10*time.Second), true)
+	o.leave(now.Add(time.Second), now.Add(2*time.Second), false, false)
+	o.leave(now, now.Add(10*time.Second), true, false)
 	if !o.enter(now.Add(10 * time.Second)) {
 		t.Error("a read is refused")
+	}
+}
+
+// A client who leaves while the database hangs does not make it be there again, nor keeps
+// others from trying.
+func TestALeftReadSaysNothing(t *testing.T) {
+	var o outage
+	now := time.Now()
+	o.enter(now)
+	o.leave(now, now, true, false)
+	now = now.Add(outagePause)
+	if !o.enter(now) {
+		t.Fatal("nobody may try")
+	}
+	o.leave(now, now, false, true)
+	if o.enter(now) {
+		t.Error("a client who left is taken for an answer")
+	}
+	if !o.enter(now.Add(outagePause)) {
+		t.Error("after a client who left nobody may try")
 	}
 }

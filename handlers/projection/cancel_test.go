@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -68,19 +67,7 @@ func TestACancelledEventHasNotFailed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 10 * time.Second}, watermill.NopLogger{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	router.AddPlugin(plugin)
-	done := make(chan error)
-	go func() { done <- router.Run(context.WithoutCancel(t.Context())) }()
-	<-router.Running()
-	t.Cleanup(func() {
-		if err := errors.Join(router.Close(), <-done); err != nil {
-			t.Error(err)
-		}
-	})
+	runRouter(t, plugin)
 
 	checkedIn := f.store(t, "queue-1")[1]
 	f.heldUp(t, func(ctx context.Context) {

@@ -88,6 +88,12 @@ func (f *fixture) run(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	runRouter(t, plugin)
+}
+
+// runRouter runs a router with the plugin until the test ends.
+func runRouter(t *testing.T, plugin message.RouterPlugin) {
+	t.Helper()
 	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 10 * time.Second}, watermill.NopLogger{})
 	if err != nil {
 		t.Fatal(err)

@@ -49,6 +49,10 @@ type Config struct {
 
 	// ConfirmTimeout bounds one Publish call. Default: 5 s.
 	ConfirmTimeout time.Duration
+	// RedeclareInterval is how often a Publisher that is in use declares Groups anew: a
+	// queue or a binding that somebody deleted, while another queue took what was
+	// published, is away no longer. Default: 10 s.
+	RedeclareInterval time.Duration
 
 	// Prefetch is how many messages a subscription holds ready. Default: 100, or
 	// twice MaxInFlight if that is more.
@@ -85,6 +89,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.MaxReconnectDelay, max(5*time.Second, c.ReconnectDelay))
 	setDefault(&c.CloseTimeout, 5*time.Second)
 	setDefault(&c.ConfirmTimeout, 5*time.Second)
+	setDefault(&c.RedeclareInterval, 10*time.Second)
 	setDefault(&c.MaxInFlight, 1)
 	setDefault(&c.Prefetch, min(max(100, 2*c.MaxInFlight), maxPrefetch))
 	setDefault(&c.RedeliveryDelay, 100*time.Millisecond)
@@ -122,6 +127,7 @@ func (c *Config) validate() error {
 	for name, d := range map[string]time.Duration{
 		"ConnectTimeout": c.ConnectTimeout, "ReconnectDelay": c.ReconnectDelay, "CloseTimeout": c.CloseTimeout,
 		"ConfirmTimeout": c.ConfirmTimeout, "RedeliveryDelay": c.RedeliveryDelay,
+		"RedeclareInterval": c.RedeclareInterval,
 	} {
 		check(d > 0, "%s must be positive", name)
 	}

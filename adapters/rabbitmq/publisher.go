@@ -33,7 +33,13 @@ type Publisher struct {
 	closed   bool
 	calls    sync.WaitGroup
 	idle     []*sender
-	declared map[string]*session // by topic, the connection it was declared on
+	declared map[string]declaration // by topic
+}
+
+// declaration is what a topic was last declared on, and when.
+type declaration struct {
+	on *session
+	at time.Time
 }
 
 var _ message.Publisher = (*Publisher)(nil)
@@ -52,7 +58,7 @@ func NewPublisher(logger *slog.Logger, config Config) (*Publisher, error) {
 		logger:     logger,
 		conn:       newConnection(config, logger),
 		slots:      make(chan struct{}, maxSenders),
-		declared:   map[string]*session{},
+		declared:   map[string]declaration{},
 	}, nil
 }
 
@@ -250,15 +256,39 @@ func (p *Publisher) acquire(ctx context.Context, topic string) (*sender, error) 
 	return newSender(session)
 }
 
-// declare makes sure of a topic once a connection. Two calls may both do it: it
-// changes nothing the second time.
+// declare makes sure of a topic once a connection, and meanwhile, so that what somebody
+// deleted does not stay away, every Config.RedeclareInterval, which nobody waits for. Two
+// calls may both do it: it changes nothing the second time.
 func (p *Publisher) declare(session *session, topic string) error {
-	p.mu.Lock()
-	known := p.declared[topic] == session
-	p.mu.Unlock()
-	if known {
+	known, due := p.isDeclared(session, topic)
+	switch {
+	case due:
+		p.conn.watch.Go(func() { // ends with the session at the latest
+			if err := p.makeSure(session, topic); err != nil {
+				p.logger.Warn("cannot declare the queues anew; it is tried again", "broker", session.broker, "error", err)
+			}
+		})
+		return nil
+	case known:
 		return nil
 	}
+	return p.makeSure(session, topic)
+}
+
+// isDeclared reports whether a topic is declared on a session, and whether it is up to
+// the caller to do it once more: that is so for one caller only.
+func (p *Publisher) isDeclared(session *session, topic string) (known, due bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := p.declared[topic]
+	known = d.on == session
+	if due = known && topic == p.config.Exchange && time.Since(d.at) >= p.config.RedeclareInterval; due {
+		p.declared[topic] = declaration{session, time.Now()}
+	}
+	return known, due
+}
+
+func (p *Publisher) makeSure(session *session, topic string) error {
 	err := session.setUp(func(ch *amqp.Channel) error {
 		return declareExchange(ch, p.logger, p.config, topic)
 	})
@@ -267,7 +297,7 @@ func (p *Publisher) declare(session *session, topic string) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.declared[topic] = session
+	p.declared[topic] = declaration{session, time.Now()}
 	return nil
 }
 

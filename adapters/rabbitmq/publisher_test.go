@@ -286,6 +286,32 @@ func TestPublishDeclaresWhatTookAMessageBefore(t *testing.T) {
 	}
 }
 
+// A binding that somebody deleted, while another queue takes everything, comes back too,
+// though the broker tells nobody of it.
+func TestPublishDeclaresNowAndThenWhatNobodyMisses(t *testing.T) {
+	config, exchange := quick(t, "g"), topic(t)
+	config.Exchange, config.Groups = exchange, []rabbitmq.Group{{Name: "g"}, {Name: "all"}}
+	config.RedeclareInterval = 20 * time.Millisecond
+	publisher := newPublisher(t, config)
+	publish(t, publisher, exchange, event("PatientCheckedIn", 0))
+	ch, queue := channel(t), rabbitmq.QueueName(exchange, "g")
+	if err := ch.QueueUnbind(queue, "#", exchange, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ch.QueuePurge(queue, false); err != nil {
+		t.Fatal(err)
+	}
+
+	eventually(t, 20*time.Second, func() error {
+		publish(t, publisher, exchange, event("PatientCheckedIn", 0))
+		there, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
+		if err == nil && there.Messages == 0 {
+			err = errors.New("nothing arrives")
+		}
+		return err
+	})
+}
+
 func TestPublishKeepsAwayFromATopicOfAnotherKind(t *testing.T) {
 	exchange := topic(t)
 	if err := channel(t).ExchangeDeclare(exchange, amqp.ExchangeFanout, true, false, false, false, nil); err != nil {

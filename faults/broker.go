@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/rlapp/rlapp/adapters/postgres"
 	"github.com/rlapp/rlapp/adapters/rabbitmq"
+	"github.com/rlapp/rlapp/app/server"
+	"github.com/rlapp/rlapp/app/server/config"
 	"github.com/rlapp/rlapp/handlers/plugin"
 	"github.com/rlapp/rlapp/handlers/projection"
 	"github.com/rlapp/rlapp/schema"
@@ -18,6 +22,7 @@ import (
 var (
 	projectionQueue = rabbitmq.QueueName(schema.Topic, projection.HandlerName)
 	recorderHandler = plugin.Queues([]plugin.Plugin{recordTo("")})[0].Handler
+	recorderBinding = plugin.Queues([]plugin.Plugin{recordTo("")})[0].BindingKeys[0]
 	recorderQueue   = rabbitmq.QueueName(schema.Topic, recorderHandler)
 )
 
@@ -36,8 +41,12 @@ func brokerFaults() []fault {
 			strike: deleteQueue(projectionQueue), evidence: hits("consumer that lost its queue"), unnoticed: true,
 		},
 		{
-			name: "plugin-queue-deleted", what: "a plugin's queue is deleted while it runs: it gets what is published once its handler is back", lasts: 2 * time.Second,
+			name: "plugin-queue-deleted", what: "a plugin's queue is deleted while it runs; an operator has what it missed sent once more", lasts: 2 * time.Second,
 			strike: deletePluginQueue, evidence: hits("consumer that lost its queue"), unnoticed: true,
+		},
+		{
+			name: "plugin-binding-deleted", what: "the binding of a plugin's queue is deleted; the plugin is restarted 2 s later, and an operator has what it missed sent once more", lasts: 2 * time.Second,
+			strike: unbindPlugin, evidence: heldUp, unnoticed: true,
 		},
 		{
 			name: "exchange-missing", what: "the exchange is missing when the worker and the projections start",
@@ -100,9 +109,10 @@ func deleteQueue(queue string) func(context.Context, *strike) error {
 	}
 }
 
-// deletePluginQueue lets the plugin off what was published until its handler is back,
-// which is not promised.
+// deletePluginQueue takes what the queue held, and what is published until its handler is
+// back.
 func deletePluginQueue(ctx context.Context, s *strike) error {
+	began := time.Now()
 	if err := deleteQueue(recorderQueue)(ctx, s); err != nil {
 		return err
 	}
@@ -117,7 +127,40 @@ func deletePluginQueue(ctx context.Context, s *strike) error {
 	if err != nil {
 		return fmt.Errorf("wait for the plugin's handler: %w", err)
 	}
-	s.work.excused, err = s.committed(ctx)
+	return s.resend(ctx, began)
+}
+
+// unbindPlugin is not noticed by anybody: the projections' queue takes the events.
+func unbindPlugin(ctx context.Context, s *strike) error {
+	began := time.Now()
+	err := s.onBroker(func(channel *amqp.Channel) error {
+		return channel.QueueUnbind(recorderQueue, recorderBinding, schema.Topic, nil)
+	})
+	if err != nil {
+		return err
+	}
+	return s.during(ctx, func() error {
+		return errors.Join(s.end("projections"), s.restart(ctx, "projections"), s.resend(ctx, began))
+	})
+}
+
+// behind is how far the plugin was behind at most when it began to miss events.
+const behind = 10 * time.Second
+
+// resend does what an operator does about events that the plugin has missed since a
+// moment. They come behind later ones.
+func (s *strike) resend(ctx context.Context, since time.Time) error {
+	settings, err := config.Load(s.environment("operator", "worker"), "")
+	if err != nil {
+		return err
+	}
+	_, err = server.Resend(ctx, settings, slog.New(slog.DiscardHandler), []plugin.Plugin{recordTo("")}, server.ResendOrder{
+		Handler: recorderHandler, Since: since.Add(-behind), Until: time.Now(), Who: postgres.Operator{Actor: "faults"},
+	})
+	if err != nil {
+		return fmt.Errorf("resend: %w", err)
+	}
+	s.work.resent, err = s.committed(ctx)
 	return err
 }
 

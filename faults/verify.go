@@ -76,8 +76,8 @@ func (s *system) pending(ctx context.Context, w *workload, of span) (n int64, er
 		     + (SELECT count(*) FROM (SELECT aggregate_id, max(version) AS version FROM events GROUP BY 1) AS e
 		        LEFT JOIN projection_queue_versions v USING (aggregate_id)
 		        CROSS JOIN unnest($2::text[]) AS p (id) WHERE coalesce((v.versions ->> p.id)::bigint, 0) < e.version)
-		     + (SELECT count(*) FROM events WHERE event_name = 'PatientCheckedIn' AND position > $6 AND event_id <> ALL ($5::uuid[]))`,
-		w.prefix, projectionIDs(), of.from, of.to, got, w.excused)
+		     + (SELECT count(*) FROM events WHERE event_name = 'PatientCheckedIn' AND event_id <> ALL ($5::uuid[]))`,
+		w.prefix, projectionIDs(), of.from, of.to, got)
 }
 
 // settleLimit is the promise: after a fault is mended everything is through by then.
@@ -115,16 +115,19 @@ func (s *system) check(ctx context.Context, w *workload) (c counts, err error) {
 		}
 		*question.into += n
 	}
-	stored := map[string]bool{}
-	rows, err := tx.Query(ctx, "SELECT event_id FROM stored WHERE event_name = 'PatientCheckedIn'")
+	stored := map[string]int64{}
+	rows, err := tx.Query(ctx, "SELECT event_id, position FROM stored WHERE event_name = 'PatientCheckedIn'")
 	if err != nil {
 		return c, err
 	}
-	var id string
-	if _, err = pgx.ForEachRow(rows, []any{&id}, func() error { stored[id] = true; return nil }); err != nil {
+	var (
+		id       string
+		position int64
+	)
+	if _, err = pgx.ForEachRow(rows, []any{&id, &position}, func() error { stored[id] = position; return nil }); err != nil {
 		return c, err
 	}
-	c.deliveries(s.recorder.of(w.prefix), stored)
+	c.deliveries(s.recorder.of(w.prefix), stored, w.resent)
 	return c, nil
 }
 
@@ -145,7 +148,7 @@ func (w *workload) prepare(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	statements := []string{fmt.Sprintf(`CREATE TEMP TABLE stored ON COMMIT DROP AS
-		SELECT aggregate_id AS queue_id, coalesce(payload ->> 'patientId', '') AS patient_id, event_name, version, event_id::text AS event_id
+		SELECT aggregate_id AS queue_id, coalesce(payload ->> 'patientId', '') AS patient_id, event_name, version, event_id::text AS event_id, position
 		FROM waiting_room_events WHERE position > %d AND starts_with(aggregate_id, '%s')`, w.began, w.prefix), `CREATE TEMP TABLE present ON COMMIT DROP AS
 		SELECT queue_id, patient_id, arrival, status, place, turn FROM (
 			SELECT DISTINCT ON (queue_id, patient_id) queue_id, patient_id, event_name,
@@ -221,8 +224,9 @@ func questions(c *counts) []question {
 }
 
 // deliveries looks at what the plugin got: after duplicates are left out, each queue's
-// events come in their order, and each is stored.
-func (c *counts) deliveries(got []delivery, stored map[string]bool) {
+// events come in their order, but for those up to a position that were resent, and each
+// is stored, at the position that is given for it.
+func (c *counts) deliveries(got []delivery, stored map[string]int64, resent int64) {
 	last, seen := map[string]int64{}, map[string]bool{}
 	for _, d := range got {
 		if seen[d.EventID] {
@@ -230,10 +234,11 @@ func (c *counts) deliveries(got []delivery, stored map[string]bool) {
 			continue
 		}
 		seen[d.EventID] = true
-		if !stored[d.EventID] {
+		position, known := stored[d.EventID]
+		if !known {
 			c.Phantom++
 		}
-		if d.Version < last[d.Queue] {
+		if d.Version < last[d.Queue] && position > resent {
 			c.OutOfOrder++
 		}
 		last[d.Queue] = max(last[d.Queue], d.Version)

@@ -66,14 +66,7 @@ func inProcess(logger watermill.LoggerAdapter) *transport {
 }
 
 func overRabbitMQ(c config.Config, queues []plugin.Queue, logger *slog.Logger) (*transport, error) {
-	base := rabbitmq.Config{URL: c.RabbitMq.URL()}
-	publishing := base
-	publishing.Exchange = schema.Topic
-	for _, q := range queues {
-		// Every queue is there before the first event, so none is lost to a
-		// handler that has never run.
-		publishing.Groups = append(publishing.Groups, rabbitmq.Group{Name: q.Handler, BindingKeys: q.BindingKeys})
-	}
+	base, publishing := rabbitmq.Config{URL: c.RabbitMq.URL()}, publishing(c, queues)
 	publisher, err := rabbitmq.NewPublisher(logger, publishing)
 	if err != nil {
 		return nil, fmt.Errorf("configure the RabbitMQ publisher: %w", err)
@@ -100,6 +93,16 @@ func overRabbitMQ(c config.Config, queues []plugin.Queue, logger *slog.Logger) (
 		checks:     []httpapi.Check{{Name: "rabbitmq", Probe: publisher.Ping}},
 		close:      publisher.Close,
 	}, nil
+}
+
+// publishing is the config of a publisher that makes sure of queues: every queue is there
+// before the first event, so none is lost to a handler that has never run.
+func publishing(c config.Config, queues []plugin.Queue) rabbitmq.Config {
+	config := rabbitmq.Config{URL: c.RabbitMq.URL(), Exchange: schema.Topic}
+	for _, q := range queues {
+		config.Groups = append(config.Groups, rabbitmq.Group{Name: q.Handler, BindingKeys: q.BindingKeys})
+	}
+	return config
 }
 
 func isUnroutable(err error) bool {

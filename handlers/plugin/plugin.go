@@ -82,6 +82,8 @@ type Queue struct {
 	// Handler is the handler's full name, "plugin.<plugin>.<handler>": its name in
 	// the router, in metrics and of its queue.
 	Handler string
+	// EventName is the kind of event that a plugin's handler takes.
+	EventName string
 	// BindingKeys are the routing keys of the events that the queue takes.
 	BindingKeys []string
 	// MaxInFlight is how many messages the handler takes at a time, in any order.
@@ -102,7 +104,7 @@ func Queues(plugins []Plugin) []Queue {
 }
 
 func (p Plugin) queue(h Handler) Queue {
-	return Queue{Handler: "plugin." + p.Name + "." + h.name, BindingKeys: []string{h.event + ".*"}}
+	return Queue{Handler: "plugin." + p.Name + "." + h.name, EventName: h.event, BindingKeys: []string{h.event + ".*"}}
 }
 
 var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,40}$`)

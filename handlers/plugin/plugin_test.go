@@ -157,7 +157,7 @@ func TestQueues(t *testing.T) {
 	got := plugin.Queues([]plugin.Plugin{{Name: "billing", Handlers: []plugin.Handler{
 		plugin.On("called", func(context.Context, schema.PatientCalled, schema.Metadata) error { return nil }),
 	}}})
-	want := []plugin.Queue{{Handler: "plugin.billing.called", BindingKeys: []string{"PatientCalled.*"}}}
+	want := []plugin.Queue{{Handler: "plugin.billing.called", EventName: "PatientCalled", BindingKeys: []string{"PatientCalled.*"}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("queues differ (-want +got):\n%s", diff)
 	}

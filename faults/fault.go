@@ -64,8 +64,9 @@ func (s *strike) during(ctx context.Context, mend func() error) error {
 	return mend()
 }
 
-// lookLimit bounds a look: the fault may keep it from what it looks at.
-const lookLimit = 300 * time.Millisecond
+// lookLimit bounds a look: the fault may keep it from what it looks at, and a busy machine
+// takes its time with a long backlog.
+const lookLimit = 2 * time.Second
 
 // look notes how much of what was committed up to a position is held up now.
 func (s *strike) look(ctx context.Context, upTo int64) {

@@ -29,24 +29,36 @@ func (r Resend) target() string {
 // resendPage is how many events are sent in one call.
 const resendPage = 500
 
-// storedIn selects what a Resend tells of. Positions follow the time but for moments, so
-// that what is older is not read.
-const storedIn = `
-	FROM waiting_room_events
-	WHERE position > coalesce((SELECT position FROM waiting_room_events WHERE created_at < $2::timestamptz - interval '1 minute' ORDER BY position DESC LIMIT 1), 0)
-	  AND event_name = $1 AND created_at >= $2 AND created_at < $3`
+// ofResend are the events that a Resend tells of, behind a position.
+const ofResend = ` FROM waiting_room_events WHERE event_name = $1 AND created_at >= $2 AND created_at < $3 AND position > $4`
 
 // CountResend returns how many events a Resend would send.
 func (s *EventStore) CountResend(ctx context.Context, r Resend) (events int64, err error) {
-	err = s.pool.QueryRow(ctx, "SELECT count(*)"+storedIn, r.EventName, r.Since, r.Until).Scan(&events)
+	before, err := s.lastBefore(ctx, r.Since)
+	if err != nil {
+		return 0, err
+	}
+	err = s.pool.QueryRow(ctx, "SELECT count(*)"+ofResend, r.EventName, r.Since, r.Until, before).Scan(&events)
 	if err != nil {
 		return 0, fmt.Errorf("count the events: %w", err)
 	}
 	return events, nil
 }
 
-// Resend records who has it done, and gives the messages of the events to send, as many
-// as are quick to send at a time, in their order. Archived events are not among them.
+// lastBefore is a position before which nothing was stored since a moment. Positions
+// follow the time but for moments; the look begins at the newest event.
+func (s *EventStore) lastBefore(ctx context.Context, since time.Time) (position int64, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT coalesce((SELECT position FROM waiting_room_events WHERE created_at < $1::timestamptz - interval '1 minute' ORDER BY position DESC LIMIT 1), 0)`,
+		since).Scan(&position)
+	if err != nil {
+		return 0, fmt.Errorf("look for the first event: %w", err)
+	}
+	return position, nil
+}
+
+// Resend records who has it done, and gives the messages of the events to send, some at a
+// time, in their order. Archived events are not among them.
 //
 // It returns how many were sent, also with an error, which is that of send or the
 // database's; reached is when the last of them was stored, from where another Resend
@@ -54,17 +66,18 @@ func (s *EventStore) CountResend(ctx context.Context, r Resend) (events int64, e
 func (s *EventStore) Resend(
 	ctx context.Context, r Resend, who Operator, send func(...*message.Message) error,
 ) (sent int64, reached time.Time, err error) {
-	if err := s.recordResend(ctx, r, who); err != nil {
-		return 0, r.Since, err
+	reached = r.Since
+	position, err := s.lastBefore(ctx, r.Since)
+	if err != nil {
+		return 0, reached, err
 	}
-	position := int64(-1)
-	for reached = r.Since; ; {
+	if err := s.recordResend(ctx, r, who, position); err != nil {
+		return 0, reached, err
+	}
+	for {
 		page, err := s.resendPage(ctx, r, position)
-		if err != nil {
-			return sent, reached, fmt.Errorf("read the events: %w", err)
-		}
-		if len(page) == 0 {
-			return sent, reached, nil
+		if err != nil || len(page) == 0 {
+			return sent, reached, err
 		}
 		messages := make([]*message.Message, len(page))
 		for i, one := range page {
@@ -80,10 +93,10 @@ func (s *EventStore) Resend(
 	}
 }
 
-func (s *EventStore) recordResend(ctx context.Context, r Resend, who Operator) error {
+func (s *EventStore) recordResend(ctx context.Context, r Resend, who Operator, after int64) error {
 	_, err := s.pool.Exec(ctx, `
-		INSERT INTO operator_actions (actor, action, target, reason, affected) SELECT $4, 'event.resend', $5, $6, count(*)`+storedIn,
-		r.EventName, r.Since, r.Until, who.Actor, r.target(), who.Reason)
+		INSERT INTO operator_actions (actor, action, target, reason, affected) SELECT $5, 'event.resend', $6, $7, count(*)`+ofResend,
+		r.EventName, r.Since, r.Until, after, who.Actor, r.target(), who.Reason)
 	if err != nil {
 		return fmt.Errorf("record who resends: %w", err)
 	}
@@ -92,11 +105,15 @@ func (s *EventStore) recordResend(ctx context.Context, r Resend, who Operator) e
 
 func (s *EventStore) resendPage(ctx context.Context, r Resend, after int64) ([]storedEvent, error) {
 	rows, err := s.pool.Query(ctx, `SELECT position, event_id::text, aggregate_id, version, event_name, payload::text, metadata::text, created_at`+
-		storedIn+` AND position > $4 ORDER BY position LIMIT $5`, r.EventName, r.Since, r.Until, after, resendPage)
+		ofResend+` ORDER BY position LIMIT $5`, r.EventName, r.Since, r.Until, after, resendPage)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the events: %w", err)
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[storedEvent])
+	page, err := pgx.CollectRows(rows, pgx.RowToStructByPos[storedEvent])
+	if err != nil {
+		return nil, fmt.Errorf("read the events: %w", err)
+	}
+	return page, nil
 }
 
 // storedEvent is a row of waiting_room_events.

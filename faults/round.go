@@ -14,7 +14,7 @@ import (
 
 // round lets clients work, lets the fault strike meanwhile, and counts.
 func (s *system) round(ctx context.Context, f fault, z size, w *workload) (c counts, err error) {
-	ctx, cancel := context.WithTimeout(ctx, f.lasts/z.shorten+5*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, f.lasts/z.shorten+10*time.Minute) // what a fault stores first may take minutes on a busy machine
 	defer cancel()
 	if w.began, err = s.committed(ctx); err != nil {
 		return c, err

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/rlapp/rlapp/adapters/postgres"
+	"github.com/rlapp/rlapp/handlers/catchup"
 	"github.com/rlapp/rlapp/handlers/projection"
 )
 
@@ -98,14 +99,14 @@ func TestACancelledCatchingUpHasNotFailed(t *testing.T) {
 	f.store(t, "lost")
 	c := f.catchUp(t)
 	c.look(0)
-	c.At(c.now.Add(projection.SettledAfter))
+	c.At(c.now.Add(catchup.SettledAfter))
 	f.heldUp(t, func(ctx context.Context) {
 		if _, err := c.Once(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 	})
 	f.wantNoFailure(t)
-	c.look(projection.SettledAfter)
+	c.look(catchup.SettledAfter)
 	if f.waiting(t, "lost") != 1 {
 		t.Error("the event is not read the next time")
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/rlapp/rlapp/adapters/postgres"
+	"github.com/rlapp/rlapp/handlers/catchup"
 	"github.com/rlapp/rlapp/handlers/projection"
 	"github.com/rlapp/rlapp/readmodel"
 	"github.com/rlapp/rlapp/schema"
@@ -74,7 +75,7 @@ func TestLostMessagesAreReadFromTheStore(t *testing.T) {
 	c := f.catchUp(t)
 	c.look(0)
 	young := f.store(t, "young")
-	c.look(projection.SettledAfter)
+	c.look(catchup.SettledAfter)
 	if position := f.checked(t); position != 8 {
 		t.Errorf("position %d was noted, want 8", position)
 	}
@@ -114,7 +115,7 @@ func TestLostMessagesAreReadInTimeAfterASlowLook(t *testing.T) {
 		took += pause
 		pause = c.look(pause)
 	}
-	if took > 28*time.Second {
+	if took > catchup.Within {
 		t.Errorf("it took %v", took)
 	}
 }
@@ -129,7 +130,7 @@ func TestCatchingUpPoisonsWhatCannotBeApplied(t *testing.T) {
 	f.store(t, "good")
 	c := f.catchUp(t)
 	c.look(0)
-	c.look(projection.SettledAfter)
+	c.look(catchup.SettledAfter)
 	if position := f.checked(t); position != 4 {
 		t.Errorf("position %d was noted, want 4", position)
 	}
@@ -169,7 +170,7 @@ func TestCatchingUpPoisonsWhatCannotBeRead(t *testing.T) {
 			}
 			c := f.catchUp(t)
 			c.look(0)
-			c.look(projection.SettledAfter)
+			c.look(catchup.SettledAfter)
 			if f.waiting(t, "bad") != 1 || f.waiting(t, "good") != 1 {
 				t.Errorf("bad shows %d, good %d patients", f.waiting(t, "bad"), f.waiting(t, "good"))
 			}
@@ -185,7 +186,7 @@ func TestCatchingUpPoisonsWhatCannotBeRead(t *testing.T) {
 	}
 }
 
-// What is lost is made up for within 28 s, and its neighbours with it, whatever the
+// What is lost is made up for within catchup.Within, and its neighbours with it, whatever the
 // clock said when it was stored.
 func TestLostMessagesAreReadInTimeWhateverTheClockSays(t *testing.T) {
 	f := newFixture(t)
@@ -203,7 +204,7 @@ func TestLostMessagesAreReadInTimeWhateverTheClockSays(t *testing.T) {
 		took += pause
 		pause = c.look(pause)
 	}
-	if f.waiting(t, "also-lost") != 1 || took > 28*time.Second {
+	if f.waiting(t, "also-lost") != 1 || took > catchup.Within {
 		t.Errorf("it took %v; also-lost shows %d patients", took, f.waiting(t, "also-lost"))
 	}
 }

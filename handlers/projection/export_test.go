@@ -28,11 +28,8 @@ func (b Batcher) Waiting() int {
 	return len(b.b.waiting)
 }
 
-// SettledAfter is how long after an event was seen it is looked at.
-const SettledAfter = settledAfter
-
 // At sets the clock of a CatchUp.
-func (c *CatchUp) At(now time.Time) { c.now = func() time.Time { return now } }
+func (c *CatchUp) At(now time.Time) { c.loop.Clock = func() time.Time { return now } }
 
 // Once looks at the event store once, and returns when it would the next time.
-func (c *CatchUp) Once(ctx context.Context) (time.Duration, error) { return c.once(ctx) }
+func (c *CatchUp) Once(ctx context.Context) (time.Duration, error) { return c.loop.Once(ctx) }

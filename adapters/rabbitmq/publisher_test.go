@@ -349,6 +349,7 @@ func TestMemoryAlarmHangsNothing(t *testing.T) {
 		}
 	}
 	wantUnavailable(t, publisher.Ping(t.Context()))
+	wantUnavailable(t, waiting(t, publisher))
 	if err := within(t, 10*time.Second, closing.Close); err != nil {
 		t.Error(err)
 	}
@@ -371,14 +372,17 @@ func TestSilentBrokerHangsNothing(t *testing.T) {
 	if err := newSubscriber(t, config).SubscribeInitialize(exchange); err != nil {
 		t.Fatal(err)
 	}
-	publisher, subscriber := newPublisher(t, config), newSubscriber(t, config)
-	if err := publisher.Publish(exchange, event("PatientCheckedIn", 0)); err != nil {
-		t.Fatal(err)
+	publisher, asking, subscriber := newPublisher(t, config), newPublisher(t, config), newSubscriber(t, config)
+	for _, p := range []*rabbitmq.Publisher{publisher, asking} {
+		if err := p.Publish(exchange, event("PatientCheckedIn", 0)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	messages, err := subscriber.Subscribe(t.Context(), exchange)
 	if err != nil {
 		t.Fatal(err)
 	}
+	receive(t, messages).Ack()
 	receive(t, messages).Ack()
 
 	if err := node.Freeze(); err != nil {
@@ -386,6 +390,7 @@ func TestSilentBrokerHangsNothing(t *testing.T) {
 	}
 	defer func() { _ = node.Thaw() }()
 	const slack = 5 * time.Second // the machine may be busy; what hangs, hangs for ever
+	wantUnavailable(t, waiting(t, asking))
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	hasty := event("PatientCheckedIn", 1)
@@ -406,6 +411,52 @@ func TestSilentBrokerHangsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, 20*time.Second, func() error { return publisher.Publish(exchange, event("PatientCheckedIn", 2)) })
+}
+
+// waiting asks how many messages wait in a queue that is not there, as far as the broker
+// answers.
+func waiting(t *testing.T, p *rabbitmq.Publisher) error {
+	t.Helper()
+	return within(t, 10*time.Second, func() error {
+		_, err := p.Waiting(t.Context(), "g")
+		return err
+	})
+}
+
+func TestWaiting(t *testing.T) {
+	config := quick(t, "g")
+	config.Exchange = topic(t)
+	config.Groups = []rabbitmq.Group{{Name: "g"}}
+	p := newPublisher(t, config)
+	refusal := (*amqp.Error)(nil)
+	if err := waiting(t, p); !errors.As(err, &refusal) || refusal.Code != amqp.NotFound {
+		t.Errorf("without the queue the error is %v", err)
+	}
+	if err := p.Publish(config.Exchange, event("PatientCheckedIn", 0), event("PatientCheckedIn", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := p.Waiting(t.Context(), "g"); n != 2 || err != nil {
+		t.Errorf("%d messages wait, error %v; want 2", n, err)
+	}
+	messages, err := newSubscriber(t, config).Subscribe(t.Context(), config.Exchange)
+	if err != nil {
+		t.Fatal(err)
+	}
+	receive(t, messages) // and will have the other one at hand
+	eventually(t, 20*time.Second, func() error {
+		if n, err := p.Waiting(t.Context(), "g"); n != 0 || err != nil {
+			return errors.Join(err, fmt.Errorf("%d messages wait", n))
+		}
+		return nil
+	})
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := waiting(t, p); !errors.Is(err, rabbitmq.ErrClosed) {
+		t.Errorf("after Close the error is %v", err)
+	}
+	config.URL = "amqp://guest:guest@127.0.0.1:1/"
+	wantUnavailable(t, waiting(t, newPublisher(t, config)))
 }
 
 func TestClosedPublisher(t *testing.T) {

@@ -32,7 +32,7 @@ type commandLine struct {
 	Outbox      outboxCommands     `cmd:"" help:"Look into the outbox of a running API, and put it right."`
 	Poison      poisonCommands     `cmd:"" help:"Look into what handlers gave up, and have it replayed."`
 	Projection  projectionCommands `cmd:"" help:"Look at the read models of a running API, and rebuild them."`
-	Resend      resendCommand      `cmd:"" help:"Send stored events to one plugin's handler once more, when its queue was deleted."`
+	Resend      resendCommand      `cmd:"" help:"Send stored events to one plugin's handler once more."`
 	Retention   retentionCommands  `cmd:"" help:"Archive and prune old rows."`
 	Actions     actionsCommand     `cmd:"" help:"List what operators did: who, when, what and why."`
 	Key         keyCommands        `cmd:"" help:"Make and end the API keys of kiosks and displays."`

@@ -13,8 +13,8 @@ import (
 	"github.com/rlapp/rlapp/app/server/config"
 )
 
-// resendCommand makes up for a plugin's queue that somebody deleted, or its binding. It
-// goes to the database and to RabbitMQ, by the worker's configuration.
+// resendCommand has a plugin handle events of the past once more. It goes to the database
+// and to RabbitMQ, by the worker's configuration.
 type resendCommand struct {
 	whoFlags
 	Handler string    `arg:"" help:"The plugin's handler, as plugin.<plugin>.<handler>."`

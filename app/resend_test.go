@@ -11,8 +11,7 @@ import (
 	"github.com/rlapp/rlapp/schema"
 )
 
-// What a plugin's queue lost when somebody deleted it is sent to it once more by command,
-// and to no other queue.
+// Stored events are sent to a plugin's queue once more by command, and to no other queue.
 func TestResendByCommand(t *testing.T) {
 	const handler = "plugin.triage.urgent-check-in"
 	env, start := services(t), time.Now()

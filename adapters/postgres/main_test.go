@@ -19,7 +19,7 @@ func newPool(t *testing.T) *pgxpool.Pool {
 	return open(t, postgrestest.Migrated(t))
 }
 
-func open(t *testing.T, connString string) *pgxpool.Pool {
+func open(t testing.TB, connString string) *pgxpool.Pool {
 	t.Helper()
 	pool, err := postgres.Open(t.Context(), connString, postgres.PoolConfig{MaxConnections: 20})
 	if err != nil {

@@ -81,9 +81,7 @@ func (s *EventStore) Resend(
 		}
 		messages := make([]*message.Message, len(page))
 		for i, one := range page {
-			if messages[i], err = one.message(ctx); err != nil {
-				return sent, reached, err
-			}
+			messages[i] = one.message(ctx)
 		}
 		if err := send(messages...); err != nil {
 			return sent, reached, err
@@ -104,7 +102,7 @@ func (s *EventStore) recordResend(ctx context.Context, r Resend, who Operator, a
 }
 
 func (s *EventStore) resendPage(ctx context.Context, r Resend, after int64) ([]storedEvent, error) {
-	rows, err := s.pool.Query(ctx, `SELECT position, event_id::text, aggregate_id, version, event_name, payload::text, metadata::text, created_at`+
+	rows, err := s.pool.Query(ctx, `SELECT `+storedColumns+
 		ofResend+` ORDER BY position LIMIT $5`, r.EventName, r.Since, r.Until, after, resendPage)
 	if err != nil {
 		return nil, fmt.Errorf("read the events: %w", err)
@@ -128,12 +126,14 @@ type storedEvent struct {
 	CreatedAt   time.Time
 }
 
-// message is what the relay makes of the event. The columns are the truth; a row written
-// by hand may have no metadata.
-func (e storedEvent) message(ctx context.Context) (*message.Message, error) {
+const storedColumns = `position, event_id::text, aggregate_id, version, event_name, payload::text, metadata::text, created_at`
+
+// message is what the relay makes of the event. The columns are the truth: a row written
+// by hand may have no metadata, or some that mean nothing, of which the handler says so.
+func (e storedEvent) message(ctx context.Context) *message.Message {
 	var metadata schema.Metadata
-	if err := json.Unmarshal(e.Metadata, &metadata); err != nil {
-		return nil, fmt.Errorf("metadata of event %s: %w", e.EventID, err)
+	if json.Unmarshal(e.Metadata, &metadata) != nil {
+		metadata.SchemaVersion = unreadableVersion
 	}
 	metadata.EventID, metadata.AggregateID, metadata.Version = e.EventID, e.AggregateID, e.Version
 	if metadata.OccurredAt.IsZero() {
@@ -143,5 +143,8 @@ func (e storedEvent) message(ctx context.Context) (*message.Message, error) {
 	msg.Metadata = schema.Headers(e.EventName, metadata)
 	msg.Metadata.Set(schema.HeaderPublishedAt, time.Now().UTC().Format(time.RFC3339Nano))
 	msg.SetContext(ctx)
-	return msg, nil
+	return msg
 }
+
+// unreadableVersion is no version of any event.
+const unreadableVersion = -1

@@ -43,9 +43,9 @@ func (e *ResendError) Error() string {
 func (e *ResendError) Unwrap() error { return e.Err }
 
 // Resend sends stored events to one plugin's handler once more, and to no other, and
-// returns how many there were: what its queue lost when somebody deleted it, or its
-// binding. It is recorded. The handler gets them behind what is in its queue, and those
-// that it has had come again. Archived events, of visits that ended long ago, are not
+// returns how many there were, for one that did the wrong thing and is mended. It is
+// recorded. The handler gets them behind what is in its queue, and those that it has had
+// come again. Archived events, of visits that ended long ago, are not
 // among them. It returns an error for a handler that this build does not have, or
 // *ResendError.
 func Resend(ctx context.Context, c config.Config, logger *slog.Logger, plugins []plugin.Plugin, order ResendOrder) (events int64, err error) {

@@ -128,7 +128,7 @@ func (s *Server) queues() []plugin.Queue {
 }
 
 // handlerStage subscribes the projections and the plugins to the transport.
-func (s *Server) handlerStage(t *transport) (stage, error) {
+func (s *Server) handlerStage(t *transport, marks *plugin.Marks) (stage, error) {
 	router, err := s.newRouter()
 	if err != nil {
 		return stage{}, err
@@ -152,6 +152,7 @@ func (s *Server) handlerStage(t *transport) (stage, error) {
 	}
 	plugins, err := plugin.Register(s.plugins, t.subscriber, poisoned, s.logger, plugin.Config{
 		Failures: s.failures, Transactions: postgres.NewHandledEvents(s.pool), IsPassing: readmodel.Passing,
+		Marks: marks, BrokenOffKey: t.brokenOffKey,
 	})
 	if err != nil {
 		return stage{}, err

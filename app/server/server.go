@@ -160,11 +160,15 @@ func (s *Server) openPool(ctx context.Context, connString string) (err error) {
 }
 
 func (s *Server) startHandlers(ctx context.Context, t *transport) error {
-	handlers, err := s.handlerStage(t)
+	catchUp, err := projection.NewCatchUp(s.views, postgres.NewPoisonStore(s.pool), s.logger, s.registry)
 	if err != nil {
 		return err
 	}
-	catchUp, err := projection.NewCatchUp(s.views, postgres.NewPoisonStore(s.pool), s.logger, s.registry)
+	marks, err := s.startPluginCatchUp(ctx, t)
+	if err != nil {
+		return err
+	}
+	handlers, err := s.handlerStage(t, marks)
 	if err != nil {
 		return err
 	}
@@ -173,6 +177,24 @@ func (s *Server) startHandlers(ctx context.Context, t *transport) error {
 		s.process.start(ctx, stage{name: "projections' catch-up", run: catchUp.Run}),
 		s.process.start(ctx, handlers),
 		s.process.start(ctx, s.replayStage(t)),
+	)
+}
+
+// startPluginCatchUp returns what notes what plugins are done with, which is stored until
+// they have ended; nil where they can miss nothing.
+func (s *Server) startPluginCatchUp(ctx context.Context, t *transport) (*plugin.Marks, error) {
+	store := postgres.NewPluginCheckpoints(s.pool)
+	if t.waiting == nil || len(s.plugins) == 0 {
+		return nil, store.Drop(ctx) // else all that is handled from now on would be missed with the next broker
+	}
+	catchUp, err := plugin.NewCatchUp(s.plugins, store, plugin.Transport{Waiting: t.waiting, Hand: t.hand}, s.logger, s.registry)
+	if err != nil {
+		return nil, err
+	}
+	marks := plugin.NewMarks(store, s.logger)
+	return marks, errors.Join(
+		s.process.start(ctx, stage{name: "plugins' marks", run: marks.Run}),
+		s.process.start(ctx, stage{name: "plugins' catch-up", run: catchUp.Run}),
 	)
 }
 

@@ -218,6 +218,37 @@ func TestAPluginGetsItsEvents(t *testing.T) {
 	}
 }
 
+// What a plugin was done with when its process stopped is marked; within one process, where
+// nothing is marked, nothing is left of it that would tell a later broker what was missed.
+func TestWhatAPluginIsDoneWithIsMarkedWithABroker(t *testing.T) {
+	done := make(chan struct{}, 1)
+	team := plugin.Plugin{Name: "test-team", Handlers: []plugin.Handler{
+		plugin.On("checked-in", func(context.Context, schema.PatientCheckedIn, schema.Metadata) error { done <- struct{}{}; return nil }),
+	}}
+	c := load(t, broker(t)...)
+	r := start(t, server.RoleAll, c, team)
+	pool := newPool(t, c)
+	count := func(what string) (n int) {
+		t.Helper()
+		if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM "+what).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	waitFor(t, func() bool { return count("plugin_checkpoints WHERE handler = 'plugin.test-team.checked-in'") == 1 })
+	r.checkIn("p")
+	take(t, done)
+	r.stop()
+	if n := count("plugin_marks JOIN waiting_room_events ON position = ANY(positions) WHERE event_name = 'PatientCheckedIn'"); n != 1 {
+		t.Errorf("%d events are marked", n)
+	}
+	c.RabbitMq.HostName = ""
+	start(t, server.RoleAll, c, team).stop()
+	if n := count("plugin_checkpoints FULL JOIN plugin_marks USING (handler)"); n != 0 {
+		t.Errorf("%d rows are left", n)
+	}
+}
+
 func TestMistakesInPluginsStopTheStart(t *testing.T) {
 	err := server.New(server.RoleAll, load(t), slog.New(slog.DiscardHandler), io.Discard, plugin.Plugin{Name: "empty"}).Run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), `"empty" has no handlers`) {

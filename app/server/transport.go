@@ -21,8 +21,13 @@ type transport struct {
 	publisher message.Publisher
 	// subscriber makes the subscriber of one handler's queue.
 	subscriber func(plugin.Queue) (message.Subscriber, error)
-	// hand gives a message to one handler's queue alone.
-	hand func(handler string, msg *message.Message) error
+	// hand gives messages to one handler's queue alone.
+	hand func(handler string, messages ...*message.Message) error
+	// waiting is how many messages wait in a handler's queue. It is nil where nobody can
+	// delete a queue.
+	waiting func(ctx context.Context, handler string) (int, error)
+	// brokenOffKey is the metadata key of how often a message was delivered before.
+	brokenOffKey string
 	// prepare makes every handler's queue, so that the first event need not wait for
 	// it. It is tried once: the publisher makes up for it when the broker is back.
 	prepare func(ctx context.Context) error
@@ -53,9 +58,11 @@ func inProcess(logger watermill.LoggerAdapter) *transport {
 	return &transport{
 		publisher:  channel,
 		subscriber: func(q plugin.Queue) (message.Subscriber, error) { return channel.subscriber(q.MaxInFlight), nil },
-		hand: func(handler string, msg *message.Message) error {
-			msg.Metadata.Set(schema.HeaderReplayFor, handler)
-			return channel.Publish(schema.Topic, msg)
+		hand: func(handler string, messages ...*message.Message) error {
+			for _, msg := range messages {
+				msg.Metadata.Set(schema.HeaderReplayFor, handler)
+			}
+			return channel.Publish(schema.Topic, messages...)
 		},
 		prepare:    func(context.Context) error { return nil },
 		outage:     func(err error) bool { return errors.Is(err, errTransportClosed) },
@@ -79,8 +86,10 @@ func overRabbitMQ(c config.Config, queues []plugin.Queue, logger *slog.Logger) (
 			own.MaxInFlight = q.MaxInFlight
 			return rabbitmq.NewSubscriber(logger, own)
 		},
-		hand:    func(handler string, msg *message.Message) error { return publisher.Hand(handler, msg) },
-		prepare: func(ctx context.Context) error { return rabbitmq.Declare(ctx, logger, publishing) },
+		hand:         publisher.Hand,
+		waiting:      publisher.Waiting,
+		brokenOffKey: rabbitmq.DeliveryCountKey,
+		prepare:      func(ctx context.Context) error { return rabbitmq.Declare(ctx, logger, publishing) },
 		outage: func(err error) bool {
 			var unavailable *rabbitmq.UnavailableError
 			return errors.As(err, &unavailable)

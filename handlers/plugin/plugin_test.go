@@ -18,16 +18,25 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
+	"github.com/rlapp/rlapp/adapters/postgres/postgrestest"
+	"github.com/rlapp/rlapp/adapters/rabbitmq/rabbitmqtest"
 	"github.com/rlapp/rlapp/handlers/plugin"
 	"github.com/rlapp/rlapp/schema"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+type runner func() int
+
+func (r runner) Run() int { return r() }
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(postgrestest.Wrap(runner(func() int { return rabbitmqtest.Run(m) })))
+}
 
 // poison keeps what handlers give up.
 type poison struct {
 	mu       sync.Mutex
 	handlers []string
+	messages []*message.Message
 }
 
 func (p *poison) Publish(_ string, messages ...*message.Message) error {
@@ -36,20 +45,35 @@ func (p *poison) Publish(_ string, messages ...*message.Message) error {
 	for _, m := range messages {
 		p.handlers = append(p.handlers, m.Metadata.Get(middleware.PoisonedHandlerKey))
 	}
+	p.messages = append(p.messages, messages...)
 	return nil
 }
 
 func (*poison) Close() error { return nil }
 
-// run puts plugins on a router over the in-process transport; publish returns
-// when all their handlers are done with an event.
-func run(t *testing.T, failures *prometheus.CounterVec, plugins ...plugin.Plugin) (publish func(schema.Event), given *poison) {
+// fixture is plugins on a router over the in-process transport.
+type fixture struct {
+	transport *gochannel.GoChannel
+	given     *poison
+	version   int64
+}
+
+// start runs plugins until the test ends, with two quick retries.
+func start(t *testing.T, config plugin.Config, plugins ...plugin.Plugin) *fixture {
 	t.Helper()
-	transport := gochannel.NewGoChannel(gochannel.Config{BlockPublishUntilSubscriberAck: true}, watermill.NopLogger{})
-	given = &poison{}
-	subscribers := func(plugin.Queue) (message.Subscriber, error) { return transport, nil }
-	register, err := plugin.Register(plugins, subscribers, given, slog.New(slog.DiscardHandler),
-		plugin.Config{MaxRetries: 2, RetryInterval: time.Millisecond, Failures: failures})
+	f := &fixture{
+		transport: gochannel.NewGoChannel(gochannel.Config{BlockPublishUntilSubscriberAck: true}, watermill.NopLogger{}), given: &poison{},
+	}
+	subscribers := func(plugin.Queue) (message.Subscriber, error) { return f.transport, nil }
+	runRouter(t, plugins, subscribers, f.given, config)
+	return f
+}
+
+// runRouter runs the handlers of plugins until the test ends, with two quick retries.
+func runRouter(t *testing.T, plugins []plugin.Plugin, subscribers plugin.Subscribers, given message.Publisher, config plugin.Config) {
+	t.Helper()
+	config.MaxRetries, config.RetryInterval = 2, time.Millisecond
+	register, err := plugin.Register(plugins, subscribers, given, slog.New(slog.DiscardHandler), config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,22 +90,38 @@ func run(t *testing.T, failures *prometheus.CounterVec, plugins ...plugin.Plugin
 			t.Error(err)
 		}
 	})
-	version := int64(0)
+}
+
+func (f *fixture) message(t *testing.T, e schema.Event) *message.Message {
+	t.Helper()
+	payload, err := schema.Encode(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.version++
+	m := message.NewMessage(watermill.NewUUID(), payload)
+	m.Metadata = schema.Headers(e.EventName(), schema.Metadata{
+		AggregateID: e.Aggregate(), Version: f.version, OccurredAt: time.Now(), CorrelationID: "c-1", SchemaVersion: 1,
+	})
+	return m
+}
+
+// publish returns when all handlers are done with the message.
+func (f *fixture) publish(t *testing.T, m *message.Message) {
+	t.Helper()
+	if err := f.transport.Publish(schema.Topic, m); err != nil {
+		t.Error(err)
+	}
+}
+
+// run is start for events that nothing else is known of.
+func run(t *testing.T, failures *prometheus.CounterVec, plugins ...plugin.Plugin) (publish func(schema.Event), given *poison) {
+	t.Helper()
+	f := start(t, plugin.Config{Failures: failures}, plugins...)
 	return func(e schema.Event) {
 		t.Helper()
-		payload, err := schema.Encode(e)
-		if err != nil {
-			t.Fatal(err)
-		}
-		version++
-		m := message.NewMessage(watermill.NewUUID(), payload)
-		m.Metadata = schema.Headers(e.EventName(), schema.Metadata{
-			AggregateID: e.Aggregate(), Version: version, OccurredAt: time.Now(), CorrelationID: "c-1", SchemaVersion: 1,
-		})
-		if err := transport.Publish(schema.Topic, m); err != nil {
-			t.Fatal(err)
-		}
-	}, given
+		f.publish(t, f.message(t, e))
+	}, f.given
 }
 
 func TestAHandlerGetsItsKindOfEvent(t *testing.T) {

@@ -28,6 +28,12 @@ type Config struct {
 	// IsPassing says that an error of the database tells nothing about the event, as when
 	// the database is away: what OnTx made gets the event again then. Default: no error is.
 	IsPassing func(error) bool
+	// Marks notes what the handlers are done with, for CatchUp. Default: nothing does, as
+	// where the transport loses nothing.
+	Marks *Marks
+	// BrokenOffKey is the metadata key under which the transport says how often it has
+	// delivered a message before. Default: it is not known.
+	BrokenOffKey string
 }
 
 // Subscribers makes the subscriber of one queue.
@@ -72,10 +78,17 @@ func (r registration) add(router *message.Router, subscribers Subscribers, store
 	if err != nil {
 		return err
 	}
+	observers := []message.HandlerMiddleware{r.observeFailure}
+	if r.config.Marks != nil {
+		observers = append(observers, r.leaveDone)
+	}
 	around, err := poison.Middlewares(r.queue.Handler, store,
-		poison.Config{MaxRetries: r.config.MaxRetries, RetryInterval: r.config.RetryInterval, IsPoison: isPoison}, r.observeFailure)
+		poison.Config{MaxRetries: r.config.MaxRetries, RetryInterval: r.config.RetryInterval, IsPoison: isPoison}, observers...)
 	if err != nil {
 		return err
+	}
+	if r.config.Marks != nil {
+		around = append([]message.HandlerMiddleware{r.mark}, around...)
 	}
 	router.AddConsumerHandler(r.queue.Handler, schema.Topic, subscriber, r.receive).AddMiddleware(around...)
 	return nil

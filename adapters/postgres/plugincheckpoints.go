@@ -1,0 +1,177 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/rlapp/rlapp/schema"
+)
+
+const (
+	// missedWindow bounds the positions of one look for what a handler has missed, and
+	// missedPage the events that it returns.
+	missedWindow, missedPage = 10_000, 1000
+	// waitingLimit bounds the rows of the outbox that a look reads. With that many the relay is far
+	// behind, and what is missed is told apart from what is late when it has caught up.
+	waitingLimit = 20_000
+)
+
+// PluginCheckpoints knows which events the handlers of plugins are done with, and finds
+// those that they have missed. It is safe for concurrent use, also by several processes.
+type PluginCheckpoints struct{ pool *pgxpool.Pool }
+
+// NewPluginCheckpoints returns them over the pool.
+func NewPluginCheckpoints(pool *pgxpool.Pool) *PluginCheckpoints {
+	return &PluginCheckpoints{pool: pool}
+}
+
+// Start has handlers that are new miss nothing of what was stored before.
+func (p *PluginCheckpoints) Start(ctx context.Context, handlers []string) error {
+	_, err := p.pool.Exec(ctx, `
+		INSERT INTO plugin_checkpoints (handler, checked_position)
+		SELECT h, coalesce((SELECT max(position) FROM waiting_room_events), 0) FROM unnest($1::text[]) AS h
+		ON CONFLICT DO NOTHING`, handlers)
+	if err != nil {
+		return fmt.Errorf("start the checkpoints of plugins: %w", err)
+	}
+	return nil
+}
+
+// Drop forgets everything: whoever is started next begins anew.
+func (p *PluginCheckpoints) Drop(ctx context.Context) error {
+	_, err := p.pool.Exec(ctx, "WITH marks AS (DELETE FROM plugin_marks) DELETE FROM plugin_checkpoints")
+	if err != nil {
+		return fmt.Errorf("drop the checkpoints of plugins: %w", err)
+	}
+	return nil
+}
+
+// Newest is the position of the store's last event, 0 where there is none.
+func (p *PluginCheckpoints) Newest(ctx context.Context) (position int64, err error) {
+	err = p.pool.QueryRow(ctx, "SELECT coalesce(max(position), 0) FROM waiting_room_events").Scan(&position)
+	if err != nil {
+		return 0, fmt.Errorf("look for the last event: %w", err)
+	}
+	return position, nil
+}
+
+// Mark notes that each of the handlers is done with the event of the same index. Events
+// that are not in the store are left out.
+func (p *PluginCheckpoints) Mark(ctx context.Context, handlers, eventIDs []string) error {
+	done := map[string][]uuid.UUID{}
+	for i, handler := range handlers {
+		if id, err := uuid.Parse(eventIDs[i]); err == nil {
+			done[handler] = append(done[handler], id)
+		}
+	}
+	batch := &pgx.Batch{}
+	for handler, ids := range done {
+		batch.Queue(`
+			INSERT INTO plugin_marks (handler, first_position, last_position, positions)
+			SELECT $1, min(position), max(position), array_agg(position) FROM waiting_room_events
+			WHERE event_id = ANY($2::uuid[]) AND position > (SELECT checked_position FROM plugin_checkpoints WHERE handler = $1)
+			HAVING count(*) > 0`, handler, ids)
+	}
+	if err := p.pool.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("mark events done: %w", err)
+	}
+	return nil
+}
+
+// IsDone reports whether a handler is marked done with an event.
+func (p *PluginCheckpoints) IsDone(ctx context.Context, handler, eventID string) (done bool, err error) {
+	err = p.pool.QueryRow(ctx, `
+		SELECT e.position <= c.checked_position
+		    OR EXISTS (SELECT FROM plugin_marks m WHERE m.handler = $1 AND m.last_position >= e.position
+		               AND m.first_position <= e.position AND e.position = ANY(m.positions))
+		FROM waiting_room_events e, plugin_checkpoints c WHERE e.event_id = $2 AND c.handler = $1`, handler, eventID).Scan(&done)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return false, fmt.Errorf("look whether an event is done: %w", err)
+	}
+	return done, nil
+}
+
+// Missed returns events of a kind that the outbox has told everybody of but the handler is
+// not done with, some of the first ones up to a position, as messages that say so
+// (schema.HeaderMissed). Whether they are on their way to it the store cannot know. Up to
+// checked the handler is done with all events; the next call goes on there, and not all
+// positions need have been looked at.
+//
+// What waits in the outbox is not missed. An event that is held back there or discarded
+// by a person counts as done.
+func (p *PluginCheckpoints) Missed(ctx context.Context, handler, eventName string, upTo int64) (missed []*message.Message, checked int64, err error) {
+	var unmarked []int64
+	err = p.pool.QueryRow(ctx, unmarkedEvents, handler, eventName, upTo, missedWindow, missedPage).Scan(&unmarked, &checked)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, 0, nil // it was never started
+	}
+	if err == nil && len(unmarked) > 0 {
+		missed, err = p.missed(ctx, handler, unmarked)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("look for what %s has missed: %w", handler, err)
+	}
+	return missed, checked, nil
+}
+
+// unmarkedEvents finds events that a handler is not marked done with, in a window of
+// positions behind its checkpoint, and moves that up to the first of them.
+const unmarkedEvents = `
+	WITH span AS MATERIALIZED (
+		SELECT checked_position AS before, least($3::bigint, checked_position + $4) AS last FROM plugin_checkpoints WHERE handler = $1
+	), marked AS MATERIALIZED (
+		SELECT unnest(m.positions) AS position FROM plugin_marks m, span
+		WHERE m.handler = $1 AND m.last_position > span.before AND m.first_position <= span.last
+	), unmarked AS MATERIALIZED (
+		SELECT e.position FROM waiting_room_events e
+		WHERE e.position > (SELECT before FROM span) AND e.position <= (SELECT last FROM span) AND e.event_name = $2
+		AND e.position NOT IN (SELECT position FROM marked) -- hashed, while joins of estimates like these are nested loops
+	), checked AS MATERIALIZED (
+		SELECT coalesce((SELECT min(position) - 1 FROM unmarked), greatest(before, last)) AS position FROM span
+	), noted AS (
+		UPDATE plugin_checkpoints SET checked_position = checked.position
+		FROM checked WHERE handler = $1 AND checked_position < checked.position
+	), forgotten AS (
+		DELETE FROM plugin_marks m USING checked WHERE m.handler = $1 AND m.last_position <= checked.position
+	)
+	SELECT ARRAY(SELECT position FROM unmarked ORDER BY position LIMIT $5), position FROM checked`
+
+// missed sorts the events at some positions: what is left to the outbox is marked, and what
+// is missed returned.
+func (p *PluginCheckpoints) missed(ctx context.Context, handler string, positions []int64) ([]*message.Message, error) {
+	rows, err := p.pool.Query(ctx, `
+		WITH waiting AS MATERIALIZED (
+			SELECT event_id, bool_or(next_attempt_at IS NOT NULL OR parked_at IS NOT NULL) OVER (PARTITION BY aggregate_id) AS stopped
+			FROM (SELECT * FROM waiting_room_outbox WHERE NOT published ORDER BY id LIMIT $3) AS first
+		), settled AS MATERIALIZED (
+			SELECT event_id FROM waiting WHERE stopped
+			UNION ALL SELECT event_id FROM waiting_room_outbox WHERE discarded_at IS NOT NULL
+		), unmarked AS MATERIALIZED (
+			SELECT *, event_id IN (SELECT event_id FROM settled) AS settled FROM waiting_room_events WHERE position = ANY($2)
+		), marked AS (
+			INSERT INTO plugin_marks (handler, first_position, last_position, positions)
+			SELECT $1, min(position), max(position), array_agg(position) FROM unmarked WHERE settled HAVING count(*) > 0
+		)
+		SELECT `+storedColumns+` FROM unmarked
+		WHERE NOT settled AND event_id NOT IN (SELECT event_id FROM waiting) AND (SELECT count(*) FROM waiting) < $3
+		ORDER BY position`, handler, positions, waitingLimit)
+	if err != nil {
+		return nil, err
+	}
+	events, err := pgx.CollectRows(rows, pgx.RowToStructByPos[storedEvent])
+	if err != nil {
+		return nil, err
+	}
+	missed := make([]*message.Message, len(events))
+	for i, e := range events {
+		missed[i] = e.message(ctx)
+		missed[i].Metadata.Set(schema.HeaderMissed, "true")
+	}
+	return missed, nil
+}

@@ -4,15 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/rlapp/rlapp/adapters/postgres"
 	"github.com/rlapp/rlapp/adapters/rabbitmq"
-	"github.com/rlapp/rlapp/app/server"
-	"github.com/rlapp/rlapp/app/server/config"
 	"github.com/rlapp/rlapp/handlers/plugin"
 	"github.com/rlapp/rlapp/handlers/projection"
 	"github.com/rlapp/rlapp/schema"
@@ -41,11 +37,11 @@ func brokerFaults() []fault {
 			strike: deleteQueue(projectionQueue), evidence: hits("consumer that lost its queue"), unnoticed: true,
 		},
 		{
-			name: "plugin-queue-deleted", what: "a plugin's queue is deleted while it runs; an operator has what it missed sent once more", lasts: 2 * time.Second,
+			name: "plugin-queue-deleted", what: "a plugin's queue is deleted while it runs", lasts: 2 * time.Second,
 			strike: deletePluginQueue, evidence: hits("consumer that lost its queue"), unnoticed: true,
 		},
 		{
-			name: "plugin-binding-deleted", what: "the binding of a plugin's queue is deleted; the plugin is restarted 2 s later, and an operator has what it missed sent once more", lasts: 2 * time.Second,
+			name: "plugin-binding-deleted", what: "the binding of a plugin's queue is deleted; the plugin is restarted 2 s later", lasts: 2 * time.Second,
 			strike: unbindPlugin, evidence: heldUp, unnoticed: true,
 		},
 		{
@@ -112,7 +108,6 @@ func deleteQueue(queue string) func(context.Context, *strike) error {
 // deletePluginQueue takes what the queue held, and what is published until its handler is
 // back.
 func deletePluginQueue(ctx context.Context, s *strike) error {
-	began := time.Now()
 	if err := deleteQueue(recorderQueue)(ctx, s); err != nil {
 		return err
 	}
@@ -127,12 +122,11 @@ func deletePluginQueue(ctx context.Context, s *strike) error {
 	if err != nil {
 		return fmt.Errorf("wait for the plugin's handler: %w", err)
 	}
-	return s.resend(ctx, began)
+	return s.missed(ctx)
 }
 
 // unbindPlugin is not noticed by anybody: the projections' queue takes the events.
 func unbindPlugin(ctx context.Context, s *strike) error {
-	began := time.Now()
 	err := s.onBroker(func(channel *amqp.Channel) error {
 		return channel.QueueUnbind(recorderQueue, recorderBinding, schema.Topic, nil)
 	})
@@ -140,27 +134,14 @@ func unbindPlugin(ctx context.Context, s *strike) error {
 		return err
 	}
 	return s.during(ctx, func() error {
-		return errors.Join(s.end("projections"), s.restart(ctx, "projections"), s.resend(ctx, began))
+		return errors.Join(s.end("projections"), s.restart(ctx, "projections"), s.missed(ctx))
 	})
 }
 
-// behind is how far the plugin was behind at most when it began to miss events.
-const behind = 10 * time.Second
-
-// resend does what an operator does about events that the plugin has missed since a
-// moment. They come behind later ones.
-func (s *strike) resend(ctx context.Context, since time.Time) error {
-	settings, err := config.Load(s.environment("operator", "worker"), "")
-	if err != nil {
-		return err
-	}
-	_, err = server.Resend(ctx, settings, slog.New(slog.DiscardHandler), []plugin.Plugin{recordTo("")}, server.ResendOrder{
-		Handler: recorderHandler, Since: since.Add(-behind), Until: time.Now(), Who: postgres.Operator{Actor: "faults"},
-	})
-	if err != nil {
-		return fmt.Errorf("resend: %w", err)
-	}
-	s.work.resent, err = s.committed(ctx)
+// missed notes that the plugin may have missed any event so far. It gets them behind
+// later ones.
+func (s *strike) missed(ctx context.Context) (err error) {
+	s.work.missed, err = s.committed(ctx)
 	return err
 }
 

@@ -127,7 +127,7 @@ func (s *system) check(ctx context.Context, w *workload) (c counts, err error) {
 	if _, err = pgx.ForEachRow(rows, []any{&id, &position}, func() error { stored[id] = position; return nil }); err != nil {
 		return c, err
 	}
-	c.deliveries(s.recorder.of(w.prefix), stored, w.resent)
+	c.deliveries(s.recorder.of(w.prefix), stored, w.missed)
 	return c, nil
 }
 
@@ -224,9 +224,9 @@ func questions(c *counts) []question {
 }
 
 // deliveries looks at what the plugin got: after duplicates are left out, each queue's
-// events come in their order, but for those up to a position that were resent, and each
+// events come in their order, but for those up to a position that it had missed, and each
 // is stored, at the position that is given for it.
-func (c *counts) deliveries(got []delivery, stored map[string]int64, resent int64) {
+func (c *counts) deliveries(got []delivery, stored map[string]int64, missed int64) {
 	last, seen := map[string]int64{}, map[string]bool{}
 	for _, d := range got {
 		if seen[d.EventID] {
@@ -238,7 +238,7 @@ func (c *counts) deliveries(got []delivery, stored map[string]int64, resent int6
 		if !known {
 			c.Phantom++
 		}
-		if d.Version < last[d.Queue] && position > resent {
+		if d.Version < last[d.Queue] && position > missed {
 			c.OutOfOrder++
 		}
 		last[d.Queue] = max(last[d.Queue], d.Version)

@@ -116,10 +116,10 @@ func TestTheChecksFindWhatIsWrong(t *testing.T) {
 		"put off":                {sql("UPDATE waiting_room_outbox SET retry_count = 1 WHERE id = (SELECT max(id) FROM waiting_room_outbox)"), counts{Stuck: 1}},
 		"delivered twice":        {deliveries(func(d []delivery) []delivery { return append(d, d[0]) }), counts{Duplicates: 1}},
 		"delivered out of order": {deliveries(func(d []delivery) []delivery { return []delivery{d[1], d[0], d[2]} }), counts{OutOfOrder: 1}},
-		"resent": {func(ctx context.Context, s *system, w *workload) (err error) {
+		"missed": {func(ctx context.Context, s *system, w *workload) (err error) {
 			d := s.recorder.deliveries
 			s.recorder.deliveries = []delivery{d[1], d[0], d[2], d[1]}
-			w.resent, err = s.committed(ctx)
+			w.missed, err = s.committed(ctx)
 			return err
 		}, counts{Duplicates: 1}},
 		"delivered from nowhere": {deliveries(func(d []delivery) []delivery { return append(d, delivery{EventID: "x", Queue: "x-0", Version: 9}) }), counts{Phantom: 1}},

@@ -32,9 +32,9 @@ type workload struct {
 
 	// began is the last position before the round.
 	began int64
-	// resent is up to where the plugin was sent events once more: they may come behind
-	// later ones.
-	resent int64
+	// missed is up to where the plugin may have missed events, which it is sent behind later
+	// ones.
+	missed int64
 }
 
 // A queue in so many has a desk, and one command in so many is a desk's or of a

@@ -17,8 +17,9 @@ const (
 	// missedWindow bounds the positions of one look for what a handler has missed, and
 	// missedPage the events that it returns.
 	missedWindow, missedPage = 10_000, 1000
-	// waitingLimit bounds the rows of the outbox that a look reads. With that many the relay is far
-	// behind, and what is missed is told apart from what is late when it has caught up.
+	// waitingLimit bounds the rows of the outbox that a look reads. With that many the
+	// relay is far behind, and what is missed is told apart from what is late when it has
+	// caught up.
 	waitingLimit = 20_000
 )
 
@@ -31,7 +32,8 @@ func NewPluginCheckpoints(pool *pgxpool.Pool) *PluginCheckpoints {
 	return &PluginCheckpoints{pool: pool}
 }
 
-// Start has handlers that are new miss nothing of what was stored before.
+// Start begins the checkpoints of handlers that are new: they miss nothing of what was
+// stored before.
 func (p *PluginCheckpoints) Start(ctx context.Context, handlers []string) error {
 	_, err := p.pool.Exec(ctx, `
 		INSERT INTO plugin_checkpoints (handler, checked_position)
@@ -43,9 +45,10 @@ func (p *PluginCheckpoints) Start(ctx context.Context, handlers []string) error 
 	return nil
 }
 
-// Drop forgets everything: whoever is started next begins anew.
-func (p *PluginCheckpoints) Drop(ctx context.Context) error {
-	_, err := p.pool.Exec(ctx, "WITH marks AS (DELETE FROM plugin_marks) DELETE FROM plugin_checkpoints")
+// Drop forgets handlers: they begin anew when they are started.
+func (p *PluginCheckpoints) Drop(ctx context.Context, handlers []string) error {
+	_, err := p.pool.Exec(ctx, `
+		WITH marks AS (DELETE FROM plugin_marks WHERE handler = ANY($1)) DELETE FROM plugin_checkpoints WHERE handler = ANY($1)`, handlers)
 	if err != nil {
 		return fmt.Errorf("drop the checkpoints of plugins: %w", err)
 	}

@@ -140,7 +140,11 @@ func TestANewHandlerStartsAtTheEnd(t *testing.T) {
 	m.exec("INSERT INTO waiting_room_events (aggregate_id, event_name, payload) SELECT aggregate_id, event_name, payload FROM waiting_room_events WHERE position = 2")
 	m.start()
 	m.wants(6, 5, 6) // by hand, without a row of the outbox
-	if err := m.Drop(t.Context()); err != nil {
+	if err := m.Drop(t.Context(), []string{"plugin.another.one"}); err != nil {
+		t.Fatal(err)
+	}
+	m.wants(6, 5, 6)
+	if err := m.Drop(t.Context(), []string{triage}); err != nil {
 		t.Fatal(err)
 	}
 	m.wants(6, 0)

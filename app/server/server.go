@@ -115,7 +115,8 @@ func (s *Server) start(ctx context.Context) error {
 		if t, err = newTransport(s.config, s.queues(), s.logger, s.watermillLogger); err != nil {
 			return err
 		}
-		if err := s.process.start(ctx, closeStage("transport", t.close)); err != nil {
+		err := errors.Join(s.process.start(ctx, closeStage("transport", t.close)), s.startCheckpoints(ctx, t))
+		if err != nil {
 			return err
 		}
 	}
@@ -180,13 +181,28 @@ func (s *Server) startHandlers(ctx context.Context, t *transport) error {
 	)
 }
 
+// startCheckpoints begins to look for what plugins miss, before the relay makes their
+// queues. Within one process they miss nothing, and nothing is noted: what is known from
+// before would have everything missed when there is a broker again.
+func (s *Server) startCheckpoints(ctx context.Context, t *transport) error {
+	var handlers []string
+	for _, q := range plugin.Queues(s.plugins) {
+		handlers = append(handlers, q.Handler)
+	}
+	checkpoints := postgres.NewPluginCheckpoints(s.pool)
+	if t.waiting == nil {
+		return checkpoints.Drop(ctx, handlers)
+	}
+	return checkpoints.Start(ctx, handlers)
+}
+
 // startPluginCatchUp returns what notes what plugins are done with, which is stored until
 // they have ended; nil where they can miss nothing.
 func (s *Server) startPluginCatchUp(ctx context.Context, t *transport) (*plugin.Marks, error) {
-	store := postgres.NewPluginCheckpoints(s.pool)
 	if t.waiting == nil || len(s.plugins) == 0 {
-		return nil, store.Drop(ctx) // else all that is handled from now on would be missed with the next broker
+		return nil, nil
 	}
+	store := postgres.NewPluginCheckpoints(s.pool)
 	catchUp, err := plugin.NewCatchUp(s.plugins, store, plugin.Transport{Waiting: t.waiting, Hand: t.hand}, s.logger, s.registry)
 	if err != nil {
 		return nil, err

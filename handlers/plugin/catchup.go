@@ -15,8 +15,6 @@ import (
 
 // EventStore finds what handlers have missed. It is safe for concurrent use.
 type EventStore interface {
-	// Start has handlers that are new miss nothing of what was stored before.
-	Start(ctx context.Context, handlers []string) error
 	// Newest is the position of the last event, 0 where there is none.
 	Newest(ctx context.Context) (position int64, err error)
 	// Missed returns the first events of a kind, up to a position, that everybody was told
@@ -46,9 +44,7 @@ type CatchUp struct {
 	logger    *slog.Logger
 	sent      *prometheus.CounterVec
 	loop      catchup.Loop
-
-	started bool
-	states  map[string]*state
+	states    map[string]*state
 }
 
 // state is what is known of a handler.
@@ -62,7 +58,8 @@ type state struct {
 }
 
 const (
-	// firstPause is the wait before the same events are sent once more; it doubles up to maxPause.
+	// firstPause is the wait before the same events are sent once more; it doubles up to
+	// maxPause.
 	firstPause = 10 * time.Second
 	maxPause   = 10 * time.Minute
 )
@@ -100,9 +97,6 @@ func (c *CatchUp) Run(ctx context.Context) error {
 // look sends each handler what it has missed of the events up to a position. One that
 // fails is no reason to leave the others.
 func (c *CatchUp) look(ctx context.Context, settled int64) (newest int64, err error) {
-	if err := c.start(ctx); err != nil {
-		return 0, err
-	}
 	if newest, err = c.store.Newest(ctx); err != nil {
 		return 0, err
 	}
@@ -111,19 +105,6 @@ func (c *CatchUp) look(ctx context.Context, settled int64) (newest int64, err er
 		errs = append(errs, c.bring(ctx, q, settled))
 	}
 	return newest, errors.Join(errs...)
-}
-
-func (c *CatchUp) start(ctx context.Context) error {
-	if c.started {
-		return nil
-	}
-	var handlers []string
-	for _, q := range c.queues {
-		handlers = append(handlers, q.Handler)
-	}
-	err := c.store.Start(ctx, handlers)
-	c.started = err == nil
-	return err
 }
 
 // bring sends a handler what it has missed up to a position.

@@ -65,12 +65,14 @@ func newDesk(t *testing.T) *desk {
 	}
 	t.Cleanup(func() { _ = d.publisher.Close() })
 	store := postgres.NewPluginCheckpoints(d.pool)
+	if err := store.Start(t.Context(), []string{checkIns}); err != nil {
+		t.Fatal(err)
+	}
 	d.marks = plugin.NewMarks(store, slog.New(slog.DiscardHandler))
 	transport := plugin.Transport{Waiting: d.publisher.Waiting, Hand: d.publisher.Hand}
 	if d.catchUp, err = plugin.NewCatchUp([]plugin.Plugin{d.plugin()}, store, transport, slog.New(slog.DiscardHandler), d.registry); err != nil {
 		t.Fatal(err)
 	}
-	d.look(0)
 	return d
 }
 
@@ -332,9 +334,13 @@ func TestAHandlerThatCannotBeReachedIsAlone(t *testing.T) {
 	handler := func(name string) plugin.Handler {
 		return plugin.On(name, func(context.Context, schema.PatientCheckedIn, schema.Metadata) error { return nil })
 	}
+	store := postgres.NewPluginCheckpoints(d.pool)
+	if err := store.Start(t.Context(), []string{"plugin.a.away", "plugin.a.full", "plugin.a.there"}); err != nil {
+		t.Fatal(err)
+	}
 	var sent []string
 	catchUp, err := plugin.NewCatchUp([]plugin.Plugin{{Name: "a", Handlers: []plugin.Handler{handler("away"), handler("full"), handler("there")}}},
-		postgres.NewPluginCheckpoints(d.pool), plugin.Transport{
+		store, plugin.Transport{
 			Waiting: func(_ context.Context, handler string) (int, error) {
 				return map[string]int{"plugin.a.full": 1}[handler], map[string]error{"plugin.a.away": errAway}[handler]
 			},
@@ -354,7 +360,6 @@ func TestAHandlerThatCannotBeReachedIsAlone(t *testing.T) {
 			t.Errorf("the error is %v, want %v", err, want)
 		}
 	}
-	look(0, nil)
 	d.checkIn(2)
 	look(0, nil)
 	look(catchup.SettledAfter, errAway)

@@ -25,7 +25,7 @@ const (
 const HeaderReplayFor = "replay_for"
 
 // HeaderMissed is "true" on a message that was made of a stored event for one plugin's
-// handler, since nothing had told it. Where something has meanwhile, it leaves the message.
+// handler, since it was not done with the event. Where it is by now, it leaves the message.
 const HeaderMissed = "missed"
 
 // The headers of a message that a handler gave up, beside Watermill's own. They never

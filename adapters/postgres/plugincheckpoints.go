@@ -17,8 +17,8 @@ const (
 	// missedWindow bounds the positions of one look for what a handler has missed, and
 	// missedPage the events that it returns.
 	missedWindow, missedPage = 10_000, 1000
-	// waitingLimit bounds the rows of the outbox that a look reads. With that many the
-	// relay is far behind, and what is missed is told apart from what is late when it has
+	// waitingLimit bounds the waiting events of the outbox that a look reads. With that many
+	// the relay is far behind, and what is missed is told apart from what is late when it has
 	// caught up.
 	waitingLimit = 20_000
 )
@@ -32,12 +32,14 @@ func NewPluginCheckpoints(pool *pgxpool.Pool) *PluginCheckpoints {
 	return &PluginCheckpoints{pool: pool}
 }
 
-// Start begins the checkpoints of handlers that are new: they miss nothing of what was
-// stored before.
+// Start begins the checkpoints of handlers that are new. They miss nothing of what everybody
+// was told of before; some of it that was told out of turn they may be sent.
 func (p *PluginCheckpoints) Start(ctx context.Context, handlers []string) error {
 	_, err := p.pool.Exec(ctx, `
+		WITH waiting AS MATERIALIZED (`+waitingEvents+` LIMIT 1000)
 		INSERT INTO plugin_checkpoints (handler, checked_position)
-		SELECT h, coalesce((SELECT max(position) FROM waiting_room_events), 0) FROM unnest($1::text[]) AS h
+		SELECT h, coalesce((SELECT min(position) - 1 FROM waiting_room_events WHERE event_id = ANY(ARRAY(SELECT event_id FROM waiting))),
+		                   (SELECT max(position) FROM waiting_room_events), 0) FROM unnest($1::text[]) AS h
 		ON CONFLICT DO NOTHING`, handlers)
 	if err != nil {
 		return fmt.Errorf("start the checkpoints of plugins: %w", err)
@@ -45,11 +47,16 @@ func (p *PluginCheckpoints) Start(ctx context.Context, handlers []string) error 
 	return nil
 }
 
+// stopped are the queues whose events the outbox holds back, and waitingEvents the events
+// of the others that it has yet to tell everybody of, the first ones first.
+const (
+	stopped       = `SELECT aggregate_id FROM waiting_room_outbox WHERE NOT published AND (next_attempt_at IS NOT NULL OR parked_at IS NOT NULL)`
+	waitingEvents = `SELECT event_id FROM waiting_room_outbox WHERE NOT published AND aggregate_id NOT IN (` + stopped + `) ORDER BY id`
+)
+
 // Drop forgets handlers: they begin anew when they are started.
 func (p *PluginCheckpoints) Drop(ctx context.Context, handlers []string) error {
-	_, err := p.pool.Exec(ctx, `
-		WITH marks AS (DELETE FROM plugin_marks WHERE handler = ANY($1)) DELETE FROM plugin_checkpoints WHERE handler = ANY($1)`, handlers)
-	if err != nil {
+	if _, err := p.pool.Exec(ctx, "DELETE FROM plugin_checkpoints WHERE handler = ANY($1)", handlers); err != nil {
 		return fmt.Errorf("drop the checkpoints of plugins: %w", err)
 	}
 	return nil
@@ -87,17 +94,41 @@ func (p *PluginCheckpoints) Mark(ctx context.Context, handlers, eventIDs []strin
 	return nil
 }
 
-// IsDone reports whether a handler is marked done with an event.
-func (p *PluginCheckpoints) IsDone(ctx context.Context, handler, eventID string) (done bool, err error) {
+// Begin reports whether a handler is marked done with an event, and if not notes that it is
+// begun, and returns how often it was.
+func (p *PluginCheckpoints) Begin(ctx context.Context, handler, eventID string) (done bool, tries int, err error) {
 	err = p.pool.QueryRow(ctx, `
-		SELECT e.position <= c.checked_position
-		    OR EXISTS (SELECT FROM plugin_marks m WHERE m.handler = $1 AND m.last_position >= e.position
-		               AND m.first_position <= e.position AND e.position = ANY(m.positions))
-		FROM waiting_room_events e, plugin_checkpoints c WHERE e.event_id = $2 AND c.handler = $1`, handler, eventID).Scan(&done)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return false, fmt.Errorf("look whether an event is done: %w", err)
+		WITH event AS (
+			SELECT e.position, e.position <= c.checked_position OR EXISTS (
+				SELECT FROM plugin_marks m WHERE m.handler = $1 AND m.last_position >= e.position
+				AND m.first_position <= e.position AND e.position = ANY(m.positions)) AS done
+			FROM waiting_room_events e, plugin_checkpoints c WHERE e.event_id = $2 AND c.handler = $1
+		), begun AS (
+			INSERT INTO plugin_tries AS t (handler, position) SELECT $1, position FROM event WHERE NOT done
+			ON CONFLICT (handler, position) DO UPDATE SET tries = t.tries + 1 RETURNING tries
+		)
+		SELECT coalesce((SELECT done FROM event), false), coalesce((SELECT tries FROM begun), 0)`, handler, eventID).Scan(&done, &tries)
+	if err != nil {
+		return false, 0, fmt.Errorf("begin a missed event: %w", err)
 	}
-	return done, nil
+	return done, tries, nil
+}
+
+// Reached is the last position among those that a handler is marked done with, 0 where it
+// has no marks.
+func (p *PluginCheckpoints) Reached(ctx context.Context, handler string) (position int64, err error) {
+	err = p.pool.QueryRow(ctx, "SELECT coalesce(max(last_position), 0) FROM plugin_marks WHERE handler = $1", handler).Scan(&position)
+	if err != nil {
+		return 0, fmt.Errorf("look how far %s has come: %w", handler, err)
+	}
+	return position, nil
+}
+
+// NoCheckpointError says that a handler was never started, or was dropped since.
+type NoCheckpointError struct{ Handler string }
+
+func (e *NoCheckpointError) Error() string {
+	return fmt.Sprintf("%s has no checkpoint; it gets one when a process of its build starts", e.Handler)
 }
 
 // Missed returns events of a kind that the outbox has told everybody of but the handler is
@@ -107,12 +138,13 @@ func (p *PluginCheckpoints) IsDone(ctx context.Context, handler, eventID string)
 // positions need have been looked at.
 //
 // What waits in the outbox is not missed. An event that is held back there or discarded
-// by a person counts as done.
+// by a person counts as done. The error is *NoCheckpointError for a handler that was not
+// started, else the database's.
 func (p *PluginCheckpoints) Missed(ctx context.Context, handler, eventName string, upTo int64) (missed []*message.Message, checked int64, err error) {
 	var unmarked []int64
 	err = p.pool.QueryRow(ctx, unmarkedEvents, handler, eventName, upTo, missedWindow, missedPage).Scan(&unmarked, &checked)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, 0, nil // it was never started
+		return nil, 0, &NoCheckpointError{handler}
 	}
 	if err == nil && len(unmarked) > 0 {
 		missed, err = p.missed(ctx, handler, unmarked)
@@ -142,6 +174,8 @@ const unmarkedEvents = `
 		FROM checked WHERE handler = $1 AND checked_position < checked.position
 	), forgotten AS (
 		DELETE FROM plugin_marks m USING checked WHERE m.handler = $1 AND m.last_position <= checked.position
+	), ended AS (
+		DELETE FROM plugin_tries t USING checked WHERE t.handler = $1 AND t.position <= checked.position
 	)
 	SELECT ARRAY(SELECT position FROM unmarked ORDER BY position LIMIT $5), position FROM checked`
 
@@ -149,11 +183,10 @@ const unmarkedEvents = `
 // is missed returned.
 func (p *PluginCheckpoints) missed(ctx context.Context, handler string, positions []int64) ([]*message.Message, error) {
 	rows, err := p.pool.Query(ctx, `
-		WITH waiting AS MATERIALIZED (
-			SELECT event_id, bool_or(next_attempt_at IS NOT NULL OR parked_at IS NOT NULL) OVER (PARTITION BY aggregate_id) AS stopped
-			FROM (SELECT * FROM waiting_room_outbox WHERE NOT published ORDER BY id LIMIT $3) AS first
+		WITH waiting AS MATERIALIZED (`+waitingEvents+` LIMIT $3
 		), settled AS MATERIALIZED (
-			SELECT event_id FROM waiting WHERE stopped
+			SELECT event_id FROM waiting_room_outbox
+			WHERE NOT published AND aggregate_id IN (`+stopped+`) AND (SELECT count(*) FROM waiting) < $3
 			UNION ALL SELECT event_id FROM waiting_room_outbox WHERE discarded_at IS NOT NULL
 		), unmarked AS MATERIALIZED (
 			SELECT *, event_id IN (SELECT event_id FROM settled) AS settled FROM waiting_room_events WHERE position = ANY($2)

@@ -18,9 +18,8 @@ const (
 	laneKey        = "lane"
 	correlationKey = "correlation_id"
 
-	// DeliveryCountKey is the metadata key of how often the broker has delivered a
-	// message before; what comes the first time lacks it. It never travels.
-	DeliveryCountKey = "x-delivery-count"
+	// deliveryCountKey is the broker's own header of a redelivered message.
+	deliveryCountKey = "x-delivery-count"
 )
 
 const (
@@ -62,7 +61,7 @@ func (Marshaler) Marshal(msg *message.Message) (amqp.Publishing, error) {
 
 func setProperties(p amqp.Publishing) amqp.Publishing {
 	delete(p.Headers, RedeliveredKey)
-	delete(p.Headers, DeliveryCountKey)
+	delete(p.Headers, deliveryCountKey)
 	p.MessageId, _ = p.Headers[wamqp.DefaultMessageUUIDHeaderKey].(string)
 	// Metadata still carries a correlation id that the property cannot hold.
 	if id, _ := p.Headers[correlationKey].(string); len(id) <= maxShort {

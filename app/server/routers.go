@@ -152,7 +152,7 @@ func (s *Server) handlerStage(t *transport, marks *plugin.Marks) (stage, error) 
 	}
 	plugins, err := plugin.Register(s.plugins, t.subscriber, poisoned, s.logger, plugin.Config{
 		Failures: s.failures, Transactions: postgres.NewHandledEvents(s.pool), IsPassing: readmodel.Passing,
-		Marks: marks, BrokenOffKey: t.brokenOffKey,
+		Marks: marks,
 	})
 	if err != nil {
 		return stage{}, err

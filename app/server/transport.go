@@ -26,8 +26,6 @@ type transport struct {
 	// waiting is how many messages wait in a handler's queue. It is nil where nobody can
 	// delete a queue.
 	waiting func(ctx context.Context, handler string) (int, error)
-	// brokenOffKey is the metadata key of how often a message was delivered before.
-	brokenOffKey string
 	// prepare makes every handler's queue, so that the first event need not wait for
 	// it. It is tried once: the publisher makes up for it when the broker is back.
 	prepare func(ctx context.Context) error
@@ -86,10 +84,9 @@ func overRabbitMQ(c config.Config, queues []plugin.Queue, logger *slog.Logger) (
 			own.MaxInFlight = q.MaxInFlight
 			return rabbitmq.NewSubscriber(logger, own)
 		},
-		hand:         publisher.Hand,
-		waiting:      publisher.Waiting,
-		brokenOffKey: rabbitmq.DeliveryCountKey,
-		prepare:      func(ctx context.Context) error { return rabbitmq.Declare(ctx, logger, publishing) },
+		hand:    publisher.Hand,
+		waiting: publisher.Waiting,
+		prepare: func(ctx context.Context) error { return rabbitmq.Declare(ctx, logger, publishing) },
 		outage: func(err error) bool {
 			var unavailable *rabbitmq.UnavailableError
 			return errors.As(err, &unavailable)

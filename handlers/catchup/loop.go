@@ -13,9 +13,9 @@ const (
 	// soon is the least pause before the next look, and later the longest.
 	soon  = 3 * time.Second
 	later = 6 * time.Second
-	// Within is how long after its commit an event is looked at, at the latest, but for how
-	// long looks take: it is seen after one pause, and a look may come another one after it
-	// has settled.
+	// Within is how long after its commit, or the loop's start, an event is looked at, at the
+	// latest, but for how long looks take: it is seen after one pause, and a look may come
+	// another one after it has settled.
 	Within = later + SettledAfter + soon
 )
 

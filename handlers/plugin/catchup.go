@@ -22,6 +22,9 @@ type EventStore interface {
 	// schema.HeaderMissed; not all of them where they are many. Up to checked it is
 	// done with all, and the next call goes on there.
 	Missed(ctx context.Context, handler, eventName string, upTo int64) (missed []*message.Message, checked int64, err error)
+	// Reached is the last position among those that a handler is marked done with, 0 where
+	// it is not known.
+	Reached(ctx context.Context, handler string) (position int64, err error)
 }
 
 // Transport reaches the queues of handlers. It is safe for concurrent use.
@@ -34,8 +37,9 @@ type Transport struct {
 
 // CatchUp sends the handlers of plugins what they have missed: what was published while
 // somebody had deleted the queue or its binding, and what the queue held. It looks for
-// stored events that no handler is marked done with, within catchup.Within of their
-// commit, and while the handler's queue is empty, since they may be in there. What is
+// stored events that a handler is not marked done with, within catchup.Within of their
+// commit and of its start. They may wait in the handler's queue, so it sends them when that
+// is empty, or when the handler is done with what was stored after they were found. What is
 // sent comes behind later events. It is used by one goroutine.
 type CatchUp struct {
 	queues    []Queue
@@ -50,9 +54,11 @@ type CatchUp struct {
 // state is what is known of a handler.
 type state struct {
 	checked int64 // it has missed nothing up to here
-	// The event that was sent as the first one of the last time: where that did not help,
-	// the handler is slow, and another try has to wait.
-	first string
+	// first is the first event that it has missed, and newest the position of the store's
+	// last one when that was found, or sent the last time.
+	first  string
+	newest int64
+	// Where sending it did not help, the handler is slow, and the next time has to wait.
 	pause time.Duration
 	next  time.Time
 }
@@ -71,7 +77,7 @@ func NewCatchUp(plugins []Plugin, store EventStore, transport Transport, logger 
 		queues: Queues(plugins), store: store, transport: transport, logger: logger, states: map[string]*state{},
 		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "plugin_catch_up_events_total",
-			Help: "Events that plugins were sent from the event store, since no message had told them.",
+			Help: "Events that plugins were sent from the event store, since they were not done with them.",
 		}, []string{"handler"}),
 	}
 	for _, q := range c.queues {
@@ -102,13 +108,13 @@ func (c *CatchUp) look(ctx context.Context, settled int64) (newest int64, err er
 	}
 	var errs []error
 	for _, q := range c.queues {
-		errs = append(errs, c.bring(ctx, q, settled))
+		errs = append(errs, c.bring(ctx, q, settled, newest))
 	}
 	return newest, errors.Join(errs...)
 }
 
 // bring sends a handler what it has missed up to a position.
-func (c *CatchUp) bring(ctx context.Context, q Queue, settled int64) error {
+func (c *CatchUp) bring(ctx context.Context, q Queue, settled, newest int64) error {
 	s := c.states[q.Handler]
 	for s.checked < settled {
 		missed, checked, err := c.store.Missed(ctx, q.Handler, q.EventName, settled)
@@ -116,7 +122,7 @@ func (c *CatchUp) bring(ctx context.Context, q Queue, settled int64) error {
 			return err
 		}
 		if len(missed) > 0 {
-			return c.send(ctx, q.Handler, missed)
+			return c.send(ctx, q.Handler, missed, newest)
 		}
 		if checked <= s.checked {
 			return nil // the next event is late
@@ -126,31 +132,37 @@ func (c *CatchUp) bring(ctx context.Context, q Queue, settled int64) error {
 	return nil
 }
 
-// send hands messages to a handler whose queue is empty.
-func (c *CatchUp) send(ctx context.Context, handler string, missed []*message.Message) error {
+// send hands messages to a handler that is sure not to get them otherwise, or has them at
+// hand. newest is the position of the store's last event.
+func (c *CatchUp) send(ctx context.Context, handler string, missed []*message.Message, newest int64) error {
 	s := c.states[handler]
-	again := missed[0].UUID == s.first
-	if again && c.loop.Now().Before(s.next) {
+	if first := missed[0].UUID; first != s.first {
+		*s = state{checked: s.checked, first: first, newest: newest}
+	}
+	if c.loop.Now().Before(s.next) {
 		return nil
 	}
-	if n, err := c.transport.Waiting(ctx, handler); err != nil || n > 0 {
+	if waits, err := c.waits(ctx, handler, s.newest); err != nil || waits {
 		return err
 	}
 	if err := c.transport.Hand(handler, missed...); err != nil {
 		return fmt.Errorf("send %s what it has missed: %w", handler, err)
 	}
-	s.sent(missed[0].UUID, c.loop.Now())
 	c.sent.WithLabelValues(handler).Add(float64(len(missed)))
 	c.logger.WarnContext(ctx, "a plugin's handler was sent events from the store: it has missed them, or takes long", "Component", "ProjectionWorker",
-		"handler", handler, "events", len(missed), "again", again)
+		"handler", handler, "events", len(missed), "again", s.pause > 0)
+	s.pause = min(max(2*s.pause, firstPause), maxPause)
+	s.next, s.newest = c.loop.Now().Add(s.pause), newest
 	return nil
 }
 
-// sent notes what was sent first.
-func (s *state) sent(first string, now time.Time) {
-	if first != s.first {
-		s.first, s.pause = first, firstPause/2
+// waits reports whether what was published before the store had an event after a position
+// may be in the queue: that has messages, and the handler is done with none behind it.
+func (c *CatchUp) waits(ctx context.Context, handler string, position int64) (bool, error) {
+	n, err := c.transport.Waiting(ctx, handler)
+	if err != nil || n == 0 {
+		return false, err
 	}
-	s.pause = min(2*s.pause, maxPause)
-	s.next = now.Add(s.pause)
+	reached, err := c.store.Reached(ctx, handler)
+	return reached <= position, err
 }

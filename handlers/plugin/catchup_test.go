@@ -57,7 +57,7 @@ func newDesk(t *testing.T) *desk {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.pool.Close)
-	d.config = rabbitmq.Config{URL: rabbitmqtest.VirtualHost(t).String(), Groups: []rabbitmq.Group{
+	d.config = rabbitmq.Config{URL: rabbitmqtest.VirtualHost(t).String(), RedeclareInterval: time.Hour, Groups: []rabbitmq.Group{
 		{Name: checkIns, BindingKeys: []string{"PatientCheckedIn.*"}}, {Name: "everything"},
 	}}
 	if d.publisher, err = rabbitmq.NewPublisher(slog.New(slog.DiscardHandler), d.config); err != nil {
@@ -216,10 +216,35 @@ func (d *desk) waits(messages int) {
 	})
 }
 
+// hold has the handler wait from the next event on, until release.
+func (d *desk) hold() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.holds = make(chan struct{})
+}
+
+func (d *desk) release() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	close(d.holds)
+	d.holds = nil
+}
+
+// handled reports whether so many events were handled and marked.
+func (d *desk) handled(want int) error {
+	d.mu.Lock()
+	n := len(d.got)
+	d.mu.Unlock()
+	if n != want {
+		return fmt.Errorf("%d events were handled, want %d", n, want)
+	}
+	return nil
+}
+
 func (d *desk) sent(want int) {
 	d.t.Helper()
 	text := fmt.Sprintf(`
-# HELP plugin_catch_up_events_total Events that plugins were sent from the event store, since no message had told them.
+# HELP plugin_catch_up_events_total Events that plugins were sent from the event store, since they were not done with them.
 # TYPE plugin_catch_up_events_total counter
 plugin_catch_up_events_total{handler="plugin.desk.check-ins"} %d
 `, want)
@@ -291,7 +316,7 @@ func TestWhatWaitsIsNotMissed(t *testing.T) {
 // again and again.
 func TestASlowHandlerHandlesAnEventOnce(t *testing.T) {
 	d := newDesk(t)
-	d.holds = make(chan struct{})
+	d.hold()
 	d.open()
 	d.checkIn(3)
 	d.waits(0)
@@ -304,12 +329,50 @@ func TestASlowHandlerHandlesAnEventOnce(t *testing.T) {
 	d.sent(6)
 	d.look(19 * time.Second)
 	d.sent(6)
-	close(d.holds)
+	d.release()
 	d.wants("1", "2", "3")
 	d.checkIn(1) // behind what was sent
 	d.wants("1", "2", "3", "4")
 	d.settle()
 	d.sent(6)
+}
+
+// What is missed does not wait for a moment in which the queue is empty: where the handler
+// is done with what was stored after it was found, it is not in there.
+func TestABusyHandlerIsSentWhatItMissed(t *testing.T) {
+	const atHand = 100
+	d := newDesk(t)
+	d.open()
+	d.checkIn(1)
+	d.wants("1")
+	d.onBroker(func(channel *amqp.Channel, queue string) error {
+		return channel.QueueUnbind(queue, "PatientCheckedIn.*", schema.Topic, nil)
+	})
+	d.checkIn(1)
+	d.onBroker(func(channel *amqp.Channel, queue string) error {
+		return channel.QueueBind(queue, "PatientCheckedIn.*", schema.Topic, false, nil)
+	})
+	d.hold()
+	d.checkIn(atHand + 2)
+	d.settle()
+	d.sent(0) // it may be in there, for all that is known
+	d.release()
+	eventually(t, func() error { return d.handled(1 + atHand + 2) })
+	d.hold()
+	d.checkIn(atHand + 2)
+	d.look(time.Minute)
+	d.sent(0) // as before
+	d.release()
+	eventually(t, func() error { return d.handled(1 + 2*(atHand+2)) })
+	d.hold()
+	d.checkIn(atHand + 2)
+	d.look(time.Minute)
+	d.sent(1)
+	d.release()
+	eventually(t, func() error { return d.handled(1 + 3*(atHand+2) + 1) })
+	if last := d.got[len(d.got)-1]; last != "2" {
+		t.Errorf("the last one handled is %s", last)
+	}
 }
 
 // Where nobody takes from the queue, what is sent once stays there.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
 	"time"
 
@@ -18,8 +17,9 @@ import (
 type MarkStore interface {
 	// Mark notes that each of the handlers is done with the event of the same index.
 	Mark(ctx context.Context, handlers, eventIDs []string) error
-	// IsDone reports whether a handler is marked done with an event.
-	IsDone(ctx context.Context, handler, eventID string) (bool, error)
+	// Begin reports whether a handler is marked done with an event, and if not notes that it
+	// is begun, and returns how often it was.
+	Begin(ctx context.Context, handler, eventID string) (done bool, tries int, err error)
 }
 
 const (
@@ -40,10 +40,10 @@ type Marks struct {
 	logger *slog.Logger
 	room   chan struct{} // holds a token for each mark that is not stored
 
+	flushing sync.Mutex
 	mu       sync.Mutex
 	unstored marks
-	storing  marks // by flush
-	flushing sync.Mutex
+	begun    map[string]string // the missed event that each handler is at
 }
 
 // marks are handlers with an event each.
@@ -51,7 +51,7 @@ type marks struct{ handlers, eventIDs []string }
 
 // NewMarks returns a Marks that has nothing to store yet.
 func NewMarks(store MarkStore, logger *slog.Logger) *Marks {
-	return &Marks{store: store, logger: logger, room: make(chan struct{}, maxUnstored)}
+	return &Marks{store: store, logger: logger, room: make(chan struct{}, maxUnstored), begun: map[string]string{}}
 }
 
 // Run stores marks until ctx ends, and what is left then. While that fails it is tried
@@ -76,26 +76,24 @@ func (m *Marks) Run(ctx context.Context) error {
 	}
 }
 
-// flush stores the marks that there are.
+// flush stores the marks that there are. What it fails with stays.
 func (m *Marks) flush(ctx context.Context) error {
 	m.flushing.Lock()
 	defer m.flushing.Unlock()
 	m.mu.Lock()
-	if len(m.storing.handlers) == 0 { // else the last try failed
-		m.storing, m.unstored = m.unstored, marks{}
-	}
-	some := m.storing
+	some := m.unstored // which more are only appended to
 	m.mu.Unlock()
-	if len(some.handlers) == 0 {
+	n := len(some.handlers)
+	if n == 0 {
 		return nil
 	}
 	if err := m.store.Mark(ctx, some.handlers, some.eventIDs); err != nil {
 		return err
 	}
 	m.mu.Lock()
-	m.storing = marks{}
+	m.unstored = marks{m.unstored.handlers[n:], m.unstored.eventIDs[n:]}
 	m.mu.Unlock()
-	for range some.handlers {
+	for range n {
 		<-m.room
 	}
 	return nil
@@ -113,18 +111,26 @@ func (m *Marks) note(ctx context.Context, handler, eventID string) error {
 	defer m.mu.Unlock()
 	m.unstored.handlers = append(m.unstored.handlers, handler)
 	m.unstored.eventIDs = append(m.unstored.eventIDs, eventID)
+	delete(m.begun, handler)
 	return nil
 }
 
-// isDone reports whether a handler is done with an event, as far as that is known.
-func (m *Marks) isDone(ctx context.Context, handler, eventID string) (bool, error) {
+// begin reports whether a handler is done with a missed event, as far as that is known, and
+// if not how many processes have begun it. It is 0 where this one is at it again.
+func (m *Marks) begin(ctx context.Context, handler, eventID string) (done bool, tries int, err error) {
 	m.mu.Lock()
-	done := m.unstored.has(handler, eventID) || m.storing.has(handler, eventID)
+	done, again := m.unstored.has(handler, eventID), m.begun[handler] == eventID
 	m.mu.Unlock()
-	if done {
-		return true, nil
+	if done || again {
+		return done, 0, nil
 	}
-	return m.store.IsDone(ctx, handler, eventID)
+	done, tries, err = m.store.Begin(ctx, handler, eventID)
+	if err == nil && !done {
+		m.mu.Lock()
+		m.begun[handler] = eventID
+		m.mu.Unlock()
+	}
+	return done, tries, err
 }
 
 func (m marks) has(handler, eventID string) bool {
@@ -147,11 +153,11 @@ func (r registration) mark(next message.HandlerFunc) message.HandlerFunc {
 	}
 }
 
-// maxBrokenOff is how often a missed event may come again since nobody ended it, as when
-// it ends the process. What came in its time has the transport's own limit.
-const maxBrokenOff = 10
+// maxTries is how many processes may begin a missed event and end before they are done with
+// it: it may be what ends them. What comes in its time has the transport's own limit.
+const maxTries = 10
 
-var errBrokenOff = errors.New("the event was missed, and handling it was broken off too often")
+var errBrokenOff = errors.New("the event was missed, and each process that began to handle it has ended")
 
 // leaveDone leaves a missed event that the handler is done with by now: it was on its way.
 func (r registration) leaveDone(next message.HandlerFunc) message.HandlerFunc {
@@ -159,16 +165,16 @@ func (r registration) leaveDone(next message.HandlerFunc) message.HandlerFunc {
 		if msg.Metadata.Get(schema.HeaderMissed) == "" {
 			return next(msg)
 		}
-		done, err := r.config.Marks.isDone(msg.Context(), r.queue.Handler, msg.UUID)
-		if err != nil {
+		done, tries, err := r.config.Marks.begin(msg.Context(), r.queue.Handler, msg.UUID)
+		switch {
+		case err != nil:
 			return nil, &passingError{err}
-		}
-		if done {
+		case done:
 			return nil, nil
 		}
 		delete(msg.Metadata, schema.HeaderMissed) // a replay would be left, too
-		if n, _ := strconv.Atoi(msg.Metadata.Get(r.config.BrokenOffKey)); n >= maxBrokenOff {
-			return nil, fmt.Errorf("%w: %d times", errBrokenOff, n)
+		if tries > maxTries {
+			return nil, errBrokenOff
 		}
 		return next(msg)
 	}

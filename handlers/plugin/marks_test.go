@@ -21,9 +21,17 @@ type markStore struct {
 	mu    sync.Mutex
 	fails error
 	kept  []string
+	tries map[string]int
+	// stores is called while marks are being stored.
+	stores func(ctx context.Context) error
 }
 
-func (s *markStore) Mark(_ context.Context, handlers, eventIDs []string) error {
+func (s *markStore) Mark(ctx context.Context, handlers, eventIDs []string) error {
+	if s.stores != nil {
+		if err := s.stores(ctx); err != nil {
+			return err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fails != nil {
@@ -35,10 +43,17 @@ func (s *markStore) Mark(_ context.Context, handlers, eventIDs []string) error {
 	return nil
 }
 
-func (s *markStore) IsDone(_ context.Context, handler, eventID string) (bool, error) {
+func (s *markStore) Begin(_ context.Context, handler, eventID string) (done bool, tries int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Contains(s.kept, handler+" "+eventID), s.fails
+	if s.fails != nil || slices.Contains(s.kept, handler+" "+eventID) {
+		return s.fails == nil, 0, s.fails
+	}
+	if s.tries == nil {
+		s.tries = map[string]int{}
+	}
+	s.tries[handler]++
+	return false, s.tries[handler], nil
 }
 
 func (s *markStore) fail(err error) {
@@ -111,13 +126,30 @@ func TestMarksAreStored(t *testing.T) {
 	note(t, marks, "3")
 	store.fail(nil)
 	end()
-	if diff := cmp.Diff([]string{"h 1", "h 2"}, store.marks()[:2]); diff != "" {
+	if diff := cmp.Diff([]string{"h 1", "h 2", "h 3"}, store.marks()); diff != "" {
 		t.Errorf("marks (-want +got):\n%s", diff)
 	}
-	if err := marks.Flush(t.Context()); err != nil {
-		t.Fatal(err)
+}
+
+// What is noted while a stop breaks off the storing of earlier marks is stored, too.
+func TestAStopLosesNoMarks(t *testing.T) {
+	store, storing := &markStore{}, make(chan struct{})
+	first := true
+	store.stores = func(ctx context.Context) error {
+		if !first {
+			return nil
+		}
+		first = false
+		close(storing)
+		<-ctx.Done()
+		return ctx.Err()
 	}
-	if diff := cmp.Diff([]string{"h 1", "h 2", "h 3"}, store.marks()); diff != "" {
+	marks, end := runMarks(t, store)
+	note(t, marks, "1")
+	<-storing
+	note(t, marks, "2")
+	end()
+	if diff := cmp.Diff([]string{"h 1", "h 2"}, store.marks()); diff != "" {
 		t.Errorf("marks (-want +got):\n%s", diff)
 	}
 }
@@ -150,11 +182,7 @@ func TestWhatHandlersAreDoneWithIsMarked(t *testing.T) {
 		plugin.On("handles", func(context.Context, schema.PatientCheckedIn, schema.Metadata) error { return nil }),
 		plugin.On("fails", func(context.Context, schema.PatientCheckedIn, schema.Metadata) error { return errors.New("no") }),
 		plugin.On("comes-again", func(context.Context, schema.PatientCheckedIn, schema.Metadata) error {
-			calls++
-			if len(store.marks()) > 2 {
-				return errors.New("it was marked")
-			}
-			if calls <= 5 {
+			if calls++; calls <= 5 {
 				return context.Canceled
 			}
 			return nil
@@ -177,32 +205,29 @@ func TestWhatHandlersAreDoneWithIsMarked(t *testing.T) {
 // An event that is said to be missed is left where its handler is done with it, and set
 // aside where it never comes to an end. What was not missed is handled in any case.
 func TestMissedEventsAreHandledOnce(t *testing.T) {
-	const handler, brokenOff = "plugin.desk.check-ins", "times"
+	const handler = "plugin.desk.check-ins"
 	for name, tt := range map[string]struct {
 		missed, done     bool
-		times            string
+		begun            int
 		handled, givenUp int
 	}{
 		"missed":                        {missed: true, handled: 1},
 		"missed, and done":              {missed: true, done: true},
-		"missed, and broken off":        {missed: true, times: "9", handled: 1},
-		"missed, and broken off often":  {missed: true, times: "10", givenUp: 1},
+		"missed, and broken off":        {missed: true, begun: 9, handled: 1},
+		"missed, and broken off often":  {missed: true, begun: 10, givenUp: 1},
 		"sent by an operator":           {done: true, handled: 1},
-		"in its time, broken off often": {times: "50", handled: 1},
+		"in its time, broken off often": {begun: 50, handled: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			store := &markStore{}
+			store := &markStore{tries: map[string]int{handler: tt.begun}}
 			marks, _ := runMarks(t, store)
 			handled := 0
-			f := start(t, plugin.Config{Marks: marks, BrokenOffKey: brokenOff}, plugin.Plugin{Name: "desk", Handlers: []plugin.Handler{
+			f := start(t, plugin.Config{Marks: marks}, plugin.Plugin{Name: "desk", Handlers: []plugin.Handler{
 				plugin.On("check-ins", func(context.Context, schema.PatientCheckedIn, schema.Metadata) error { handled++; return nil }),
 			}})
 			m := f.message(t, schema.PatientCheckedIn{QueueID: "q", PatientID: "p"})
 			if tt.missed {
 				m.Metadata.Set(schema.HeaderMissed, "true")
-			}
-			if tt.times != "" {
-				m.Metadata.Set(brokenOff, tt.times)
 			}
 			if tt.done {
 				store.kept = []string{handler + " " + m.UUID}
@@ -232,6 +257,28 @@ func TestMissedEventsAreHandledOnce(t *testing.T) {
 		f.publish(t, again)
 		if handled != 1 {
 			t.Errorf("it was handled %d times", handled)
+		}
+	})
+	t.Run("missed, and tried again by the same process", func(t *testing.T) {
+		store := &markStore{}
+		marks, _ := runMarks(t, store)
+		calls := 0
+		f := start(t, plugin.Config{Marks: marks}, plugin.Plugin{Name: "desk", Handlers: []plugin.Handler{
+			plugin.On("check-ins", func(context.Context, schema.PatientCheckedIn, schema.Metadata) error {
+				if calls++; calls <= 50 {
+					return context.Canceled
+				}
+				return nil
+			}),
+		}})
+		m := f.message(t, schema.PatientCheckedIn{QueueID: "q", PatientID: "p"})
+		again := m.Copy()
+		m.Metadata.Set(schema.HeaderMissed, "true")
+		again.Metadata.Set(schema.HeaderMissed, "true")
+		f.publish(t, m)
+		f.publish(t, again)
+		if calls != 51 || store.tries[handler] != 1 || len(f.given.handlers) > 0 {
+			t.Errorf("it was called %d times, begun %d times, and given up: %v", calls, store.tries[handler], f.given.handlers)
 		}
 	})
 	t.Run("and nobody knows whether it is done", func(t *testing.T) {

@@ -31,9 +31,6 @@ type Config struct {
 	// Marks notes what the handlers are done with, for CatchUp. Default: nothing does, as
 	// where the transport loses nothing.
 	Marks *Marks
-	// BrokenOffKey is the metadata key under which the transport says how often it has
-	// delivered a message before. Default: it is not known.
-	BrokenOffKey string
 }
 
 // Subscribers makes the subscriber of one queue.

@@ -21,6 +21,9 @@ const (
 	// the relay is far behind, and what is missed is told apart from what is late when it has
 	// caught up.
 	waitingLimit = 20_000
+	// startPage is among how many waiting events the first one is looked for at a start:
+	// they are nearly in the order of their positions.
+	startPage = 1000
 )
 
 // PluginCheckpoints knows which events the handlers of plugins are done with, and finds
@@ -35,24 +38,19 @@ func NewPluginCheckpoints(pool *pgxpool.Pool) *PluginCheckpoints {
 // Start begins the checkpoints of handlers that are new. They miss nothing of what everybody
 // was told of before; some of it that was told out of turn they may be sent.
 func (p *PluginCheckpoints) Start(ctx context.Context, handlers []string) error {
-	_, err := p.pool.Exec(ctx, `
-		WITH waiting AS MATERIALIZED (`+waitingEvents+` LIMIT 1000)
-		INSERT INTO plugin_checkpoints (handler, checked_position)
-		SELECT h, coalesce((SELECT min(position) - 1 FROM waiting_room_events WHERE event_id = ANY(ARRAY(SELECT event_id FROM waiting))),
-		                   (SELECT max(position) FROM waiting_room_events), 0) FROM unnest($1::text[]) AS h
-		ON CONFLICT DO NOTHING`, handlers)
+	b, err := p.backlog(ctx, startPage)
+	if err == nil {
+		_, err = p.pool.Exec(ctx, `
+			INSERT INTO plugin_checkpoints (handler, checked_position)
+			SELECT h, coalesce((SELECT min(position) - 1 FROM waiting_room_events WHERE event_id = ANY($2::text[]::uuid[])),
+			                   (SELECT max(position) FROM waiting_room_events), 0)
+			FROM unnest($1::text[]) AS h ON CONFLICT DO NOTHING`, handlers, b.waiting)
+	}
 	if err != nil {
 		return fmt.Errorf("start the checkpoints of plugins: %w", err)
 	}
 	return nil
 }
-
-// stopped are the queues whose events the outbox holds back, and waitingEvents the events
-// of the others that it has yet to tell everybody of, the first ones first.
-const (
-	stopped       = `SELECT aggregate_id FROM waiting_room_outbox WHERE NOT published AND (next_attempt_at IS NOT NULL OR parked_at IS NOT NULL)`
-	waitingEvents = `SELECT event_id FROM waiting_room_outbox WHERE NOT published AND aggregate_id NOT IN (` + stopped + `) ORDER BY id`
-)
 
 // Drop forgets handlers: they begin anew when they are started.
 func (p *PluginCheckpoints) Drop(ctx context.Context, handlers []string) error {
@@ -95,8 +93,8 @@ func (p *PluginCheckpoints) Mark(ctx context.Context, handlers, eventIDs []strin
 }
 
 // Begin reports whether a handler is marked done with an event, and if not notes that it is
-// begun, and returns how often it was.
-func (p *PluginCheckpoints) Begin(ctx context.Context, handler, eventID string) (done bool, tries int, err error) {
+// begun, unless again says that the caller has, and returns how often it was.
+func (p *PluginCheckpoints) Begin(ctx context.Context, handler, eventID string, again bool) (done bool, tries int, err error) {
 	err = p.pool.QueryRow(ctx, `
 		WITH event AS (
 			SELECT e.position, e.position <= c.checked_position OR EXISTS (
@@ -105,9 +103,9 @@ func (p *PluginCheckpoints) Begin(ctx context.Context, handler, eventID string) 
 			FROM waiting_room_events e, plugin_checkpoints c WHERE e.event_id = $2 AND c.handler = $1
 		), begun AS (
 			INSERT INTO plugin_tries AS t (handler, position) SELECT $1, position FROM event WHERE NOT done
-			ON CONFLICT (handler, position) DO UPDATE SET tries = t.tries + 1 RETURNING tries
+			ON CONFLICT (handler, position) DO UPDATE SET tries = t.tries + CASE WHEN $3 THEN 0 ELSE 1 END RETURNING tries
 		)
-		SELECT coalesce((SELECT done FROM event), false), coalesce((SELECT tries FROM begun), 0)`, handler, eventID).Scan(&done, &tries)
+		SELECT coalesce((SELECT done FROM event), false), coalesce((SELECT tries FROM begun), 0)`, handler, eventID, again).Scan(&done, &tries)
 	if err != nil {
 		return false, 0, fmt.Errorf("begin a missed event: %w", err)
 	}
@@ -180,34 +178,45 @@ const unmarkedEvents = `
 	SELECT ARRAY(SELECT position FROM unmarked ORDER BY position LIMIT $5), position FROM checked`
 
 // missed sorts the events at some positions: what is left to the outbox is marked, and what
-// is missed returned.
-func (p *PluginCheckpoints) missed(ctx context.Context, handler string, positions []int64) ([]*message.Message, error) {
-	rows, err := p.pool.Query(ctx, `
-		WITH waiting AS MATERIALIZED (`+waitingEvents+` LIMIT $3
-		), settled AS MATERIALIZED (
-			SELECT event_id FROM waiting_room_outbox
-			WHERE NOT published AND aggregate_id IN (`+stopped+`) AND (SELECT count(*) FROM waiting) < $3
-			UNION ALL SELECT event_id FROM waiting_room_outbox WHERE discarded_at IS NOT NULL
-		), unmarked AS MATERIALIZED (
-			SELECT *, event_id IN (SELECT event_id FROM settled) AS settled FROM waiting_room_events WHERE position = ANY($2)
-		), marked AS (
-			INSERT INTO plugin_marks (handler, first_position, last_position, positions)
-			SELECT $1, min(position), max(position), array_agg(position) FROM unmarked WHERE settled HAVING count(*) > 0
-		)
-		SELECT `+storedColumns+` FROM unmarked
-		WHERE NOT settled AND event_id NOT IN (SELECT event_id FROM waiting) AND (SELECT count(*) FROM waiting) < $3
-		ORDER BY position`, handler, positions, waitingLimit)
+// is missed returned. While the relay is far behind that is nothing.
+func (p *PluginCheckpoints) missed(ctx context.Context, handler string, positions []int64) (missed []*message.Message, err error) {
+	b, err := p.backlog(ctx, waitingLimit)
+	if err != nil || len(b.waiting) == waitingLimit {
+		return nil, err
+	}
+	events, err := p.storedAt(ctx, positions)
 	if err != nil {
 		return nil, err
 	}
-	events, err := pgx.CollectRows(rows, pgx.RowToStructByPos[storedEvent])
+	var (
+		left    []int64
+		waiting = map[string]bool{}
+	)
+	for _, id := range b.waiting {
+		waiting[id] = true
+	}
+	for _, e := range events {
+		switch {
+		case b.left[e.EventID]:
+			left = append(left, e.Position)
+		case !waiting[e.EventID]:
+			msg := e.message(ctx)
+			msg.Metadata.Set(schema.HeaderMissed, "true")
+			missed = append(missed, msg)
+		}
+	}
+	if len(left) == 0 {
+		return missed, nil
+	}
+	_, err = p.pool.Exec(ctx, "INSERT INTO plugin_marks (handler, first_position, last_position, positions) VALUES ($1, $2, $3, $4)",
+		handler, left[0], left[len(left)-1], left)
+	return missed, err
+}
+
+func (p *PluginCheckpoints) storedAt(ctx context.Context, positions []int64) ([]storedEvent, error) {
+	rows, err := p.pool.Query(ctx, "SELECT "+storedColumns+" FROM waiting_room_events WHERE position = ANY($1) ORDER BY position", positions)
 	if err != nil {
 		return nil, err
 	}
-	missed := make([]*message.Message, len(events))
-	for i, e := range events {
-		missed[i] = e.message(ctx)
-		missed[i].Metadata.Set(schema.HeaderMissed, "true")
-	}
-	return missed, nil
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[storedEvent])
 }

@@ -132,6 +132,46 @@ func TestWhatIsLeftToTheOutboxIsNotMissed(t *testing.T) {
 	})
 }
 
+// A queue that is held back keeps no other one's waiting events from waiting.
+func TestAnotherQueueIsHeldBack(t *testing.T) {
+	m := newMissing(t, 3)
+	m.exec("INSERT INTO waiting_room_outbox (aggregate_id, event_name, payload, parked_at) VALUES ('another', 'PatientCheckedIn', '{}', now())")
+	m.exec("UPDATE waiting_room_outbox SET published = false WHERE event_id = $1", m.ids(4)[0])
+	m.wants(7, 1, 2, 6)
+	m.mark(2, 6)
+	m.wants(7, 3)
+	m.wants(7, 3)
+	m.exec("DELETE FROM plugin_checkpoints")
+	m.start()
+	m.exec("UPDATE waiting_room_outbox SET published = true WHERE aggregate_id <> 'another'")
+	m.wants(7, 3, 4, 6) // it starts before what waited
+}
+
+// However much the outbox holds back, a look reads it once.
+func TestALargeBacklogIsReadOnce(t *testing.T) {
+	m := newMissing(t, 500)
+	m.exec("ANALYZE waiting_room_outbox")
+	m.exec(`
+		INSERT INTO waiting_room_outbox (aggregate_id, event_name, payload, parked_at)
+		SELECT 'held-' || n % 2000, 'PatientCheckedIn', '{}', CASE WHEN n <= 2000 THEN now() END FROM generate_series(1, 60000) AS n`)
+	m.exec("INSERT INTO waiting_room_outbox (aggregate_id, event_name, payload) SELECT 'waits-' || n, 'PatientCheckedIn', '{}' FROM generate_series(1, 15000) AS n")
+	m.exec("SELECT pg_stat_force_next_flush()")
+	read := func() (rows int64) {
+		t.Helper()
+		m.exec("SELECT pg_stat_force_next_flush()")
+		err := m.pool.QueryRow(t.Context(), "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'waiting_room_outbox'").Scan(&rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rows
+	}
+	before := read()
+	m.wants(1001, 1, even(500)...)
+	if n := read() - before; n > 400_000 {
+		t.Errorf("with 76,000 rows in the outbox a look read %d", n)
+	}
+}
+
 // A handler misses nothing of what was stored before it was there.
 func TestANewHandlerStartsAtTheEnd(t *testing.T) {
 	m := newMissing(t, 2)
@@ -246,9 +286,10 @@ func TestBegin(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
+	again := false
 	begin := func(name, handler, id string) {
 		t.Helper()
-		done, tries, err := m.Begin(t.Context(), handler, id)
+		done, tries, err := m.Begin(t.Context(), handler, id, again)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -257,9 +298,12 @@ func TestBegin(t *testing.T) {
 	for _, position := range []int64{2, 4, 6, 4} {
 		begin(fmt.Sprint(position), triage, m.ids(position)[0])
 	}
+	again = true
+	begin("4 again", triage, m.ids(4)[0])
+	again = false
 	begin("another handler's", "plugin.another.one", m.ids(2)[0])
 	begin("not stored", triage, "4bd1b6cb-8d3f-4a0a-bd0e-0e1a3b0f0e4a")
-	if diff := cmp.Diff([]string{"2 true 0", "4 false 1", "6 true 0", "4 false 2", "another handler's false 0", "not stored false 0"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"2 true 0", "4 false 1", "6 true 0", "4 false 2", "4 again false 2", "another handler's false 0", "not stored false 0"}, got); diff != "" {
 		t.Errorf("begun (-want +got):\n%s", diff)
 	}
 	if reached, err := m.Reached(t.Context(), triage); reached != 6 || err != nil {
@@ -275,7 +319,7 @@ func TestBegin(t *testing.T) {
 
 // Several processes mark and look at once; what is marked before a look is not missed in it.
 func TestProcessesMarkAndLookAtOnce(t *testing.T) {
-	const checkIns, processes = 400, 4
+	const checkIns, processes = 80, 4
 	m := newMissing(t, checkIns)
 	var group sync.WaitGroup
 	for p := range processes {

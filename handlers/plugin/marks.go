@@ -18,8 +18,8 @@ type MarkStore interface {
 	// Mark notes that each of the handlers is done with the event of the same index.
 	Mark(ctx context.Context, handlers, eventIDs []string) error
 	// Begin reports whether a handler is marked done with an event, and if not notes that it
-	// is begun, and returns how often it was.
-	Begin(ctx context.Context, handler, eventID string) (done bool, tries int, err error)
+	// is begun, unless again says that the caller has, and returns how often it was.
+	Begin(ctx context.Context, handler, eventID string, again bool) (done bool, tries int, err error)
 }
 
 const (
@@ -116,15 +116,15 @@ func (m *Marks) note(ctx context.Context, handler, eventID string) error {
 }
 
 // begin reports whether a handler is done with a missed event, as far as that is known, and
-// if not how many processes have begun it. It is 0 where this one is at it again.
+// if not how many processes have begun it.
 func (m *Marks) begin(ctx context.Context, handler, eventID string) (done bool, tries int, err error) {
 	m.mu.Lock()
 	done, again := m.unstored.has(handler, eventID), m.begun[handler] == eventID
 	m.mu.Unlock()
-	if done || again {
-		return done, 0, nil
+	if done {
+		return true, 0, nil
 	}
-	done, tries, err = m.store.Begin(ctx, handler, eventID)
+	done, tries, err = m.store.Begin(ctx, handler, eventID, again)
 	if err == nil && !done {
 		m.mu.Lock()
 		m.begun[handler] = eventID
@@ -157,7 +157,7 @@ func (r registration) mark(next message.HandlerFunc) message.HandlerFunc {
 // it: it may be what ends them. What comes in its time has the transport's own limit.
 const maxTries = 10
 
-var errBrokenOff = errors.New("the event was missed, and each process that began to handle it has ended")
+var errBrokenOff = errors.New("the event was missed, and each of ten processes that began to handle it ended before it was done; another handler's event may have ended them")
 
 // leaveDone leaves a missed event that the handler is done with by now: it was on its way.
 func (r registration) leaveDone(next message.HandlerFunc) message.HandlerFunc {

@@ -43,7 +43,7 @@ func (s *markStore) Mark(ctx context.Context, handlers, eventIDs []string) error
 	return nil
 }
 
-func (s *markStore) Begin(_ context.Context, handler, eventID string) (done bool, tries int, err error) {
+func (s *markStore) Begin(_ context.Context, handler, eventID string, again bool) (done bool, tries int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fails != nil || slices.Contains(s.kept, handler+" "+eventID) {
@@ -52,7 +52,9 @@ func (s *markStore) Begin(_ context.Context, handler, eventID string) (done bool
 	if s.tries == nil {
 		s.tries = map[string]int{}
 	}
-	s.tries[handler]++
+	if !again {
+		s.tries[handler]++
+	}
 	return false, s.tries[handler], nil
 }
 
@@ -279,6 +281,40 @@ func TestMissedEventsAreHandledOnce(t *testing.T) {
 		f.publish(t, again)
 		if calls != 51 || store.tries[handler] != 1 || len(f.given.handlers) > 0 {
 			t.Errorf("it was called %d times, begun %d times, and given up: %v", calls, store.tries[handler], f.given.handlers)
+		}
+	})
+	t.Run("missed, tried again, and done by another process meanwhile", func(t *testing.T) {
+		store := &markStore{}
+		marks, _ := runMarks(t, store)
+		calls := 0
+		f := start(t, plugin.Config{Marks: marks}, plugin.Plugin{Name: "desk", Handlers: []plugin.Handler{
+			plugin.On("check-ins", func(_ context.Context, _ schema.PatientCheckedIn, m schema.Metadata) error {
+				calls++
+				store.mu.Lock()
+				defer store.mu.Unlock()
+				store.kept = []string{handler + " " + m.EventID}
+				return context.Canceled
+			}),
+		}})
+		m := f.message(t, schema.PatientCheckedIn{QueueID: "q", PatientID: "p"})
+		m.Metadata.Set(schema.HeaderMissed, "true")
+		f.publish(t, m)
+		if calls != 3 { // with its retries
+			t.Errorf("it was called %d times", calls)
+		}
+	})
+	t.Run("missed, broken off often, and nowhere to set it aside", func(t *testing.T) {
+		marks, _ := runMarks(t, &markStore{tries: map[string]int{handler: 10}})
+		handled := 0
+		f := start(t, plugin.Config{Marks: marks}, plugin.Plugin{Name: "desk", Handlers: []plugin.Handler{
+			plugin.On("check-ins", func(context.Context, schema.PatientCheckedIn, schema.Metadata) error { handled++; return nil }),
+		}})
+		f.given.fails = 3
+		m := f.message(t, schema.PatientCheckedIn{QueueID: "q", PatientID: "p"})
+		m.Metadata.Set(schema.HeaderMissed, "true")
+		f.publish(t, m)
+		if handled != 0 || len(f.given.handlers) != 1 {
+			t.Errorf("it was handled %d times and given up %d times", handled, len(f.given.handlers))
 		}
 	})
 	t.Run("and nobody knows whether it is done", func(t *testing.T) {

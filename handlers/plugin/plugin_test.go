@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 // poison keeps what handlers give up.
 type poison struct {
 	mu       sync.Mutex
+	fails    int // so often
 	handlers []string
 	messages []*message.Message
 }
@@ -42,6 +43,9 @@ type poison struct {
 func (p *poison) Publish(_ string, messages ...*message.Message) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.fails--; p.fails >= 0 {
+		return errAway
+	}
 	for _, m := range messages {
 		p.handlers = append(p.handlers, m.Metadata.Get(middleware.PoisonedHandlerKey))
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
+func init() { lookForReplays = 100 * time.Millisecond }
+
 // Process gives the tests the stages of a process.
 type Process struct{ *process }
 

@@ -16,8 +16,9 @@ import (
 	"github.com/rlapp/rlapp/handlers/projection"
 )
 
-// lookForReplays is how often replays are looked for that operators ordered.
-const lookForReplays = 10 * time.Second
+// lookForReplays is how often replays are looked for that operators ordered. Tests do not
+// wait so long.
+var lookForReplays = 10 * time.Second
 
 // unknownHandlerError says that no handler of a name is in this build.
 type unknownHandlerError struct{ handler string }

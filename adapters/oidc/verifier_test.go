@@ -217,8 +217,8 @@ func wantAccepted(t *testing.T, v *oidc.Verifier, token string) {
 	}
 }
 
-// wantRefused asks again for a while: what is asked meanwhile is answered by a fetch a moment before its
-// keys take the place of the ones of before.
+// wantRefused asks again for a while: who asks during a fetch is told by its keys a moment
+// before they take the place of those of before.
 func wantRefused(t *testing.T, v *oidc.Verifier, token string) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; {

@@ -241,6 +241,13 @@ func TestWhatAPluginIsDoneWithIsMarkedWithABroker(t *testing.T) {
 	if n := count("plugin_marks JOIN waiting_room_events ON position = ANY(positions) WHERE event_name = 'PatientCheckedIn'"); n != 1 {
 		t.Errorf("%d events are marked", n)
 	}
+	if _, err := pool.Exec(t.Context(), "DELETE FROM plugin_checkpoints"); err != nil {
+		t.Fatal(err)
+	}
+	start(t, server.RoleWorker, c, team).stop() // makes the queue, so that what it holds is looked for
+	if n := count("plugin_checkpoints WHERE handler = 'plugin.test-team.checked-in'"); n != 1 {
+		t.Errorf("behind a worker there are %d checkpoints", n)
+	}
 	c.RabbitMq.HostName = ""
 	start(t, server.RoleAll, c, team).stop()
 	if n := count("plugin_checkpoints FULL JOIN plugin_marks USING (handler)"); n != 0 {
